@@ -198,6 +198,8 @@ def main():
             replay = ["replay", trace, "--json", "--mode", mode]
             subjects.append(Subject(arguments.throng, f"run-{mode}", run, folder, arguments.seconds))
             subjects.append(Subject(arguments.throng, f"replay-{mode}", replay, folder, None))
+        embeds = ["run", *world, "--mode", "speculative", "--embed", "fake"]
+        subjects.append(Subject(arguments.throng, "embeds-speculative", embeds, folder, arguments.seconds))
         for scenario, mode in EXAMPLES:
             run = ["run", "--scenario", scenario, "--llm", arguments.llm, "--quiet", "--json", "--mode", mode]
             subjects.append(Subject(arguments.throng, f"{scenario}-{mode}", run, folder, arguments.seconds))

@@ -60,13 +60,7 @@ std::unique_ptr<llm::Llm> MakeLocal(const engine::LocalOptions& options) {
 
 std::unique_ptr<llm::Llm> MakeOneBackend(const Simulation& simulation, const std::string& name) {
   if (name == "local") return MakeLocal(simulation.local);
-  if (name.ends_with(".gguf")) {
-    engine::LocalOptions options = simulation.local;
-    options.model = name;
-    options.kv_choice.clear();  // these belong to the other model
-    options.chat_template.clear();
-    return MakeLocal(options);
-  }
+  if (name.ends_with(".gguf")) return MakeLocal(OptionsOfOther(simulation, name));
   std::unique_ptr<llm::Llm> llm = MakeBackend(name);
   if (simulation.real_time && llm::IsVirtualBackend(name))
     llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
@@ -95,6 +89,14 @@ std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
   return router;
 }
 
+engine::LocalOptions OptionsOfOther(const Simulation& simulation, const std::string& gguf) {
+  engine::LocalOptions options = simulation.local;
+  options.model = gguf;
+  options.kv_choice.clear();  // these belong to the other model
+  options.chat_template.clear();
+  return options;
+}
+
 std::vector<llm::ServerStats> ServersOf(const llm::Llm& backend) {
   std::vector<llm::ServerStats> servers;
   if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&backend)) {
@@ -108,10 +110,10 @@ std::vector<llm::ServerStats> ServersOf(const llm::Llm& backend) {
   return servers;
 }
 
-const engine::LocalModel* LocalOf(const llm::Llm& backend) {
+std::shared_ptr<engine::LocalModel> LocalOf(const llm::Llm& backend) {
   if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&backend)) return LocalOf(router->Default());
   const auto* local = dynamic_cast<const engine::LocalLlm*>(&backend);
-  return local == nullptr ? nullptr : &local->Model();
+  return local == nullptr ? nullptr : local->SharedModel();
 }
 
 }  // namespace throng::app

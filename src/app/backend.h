@@ -20,10 +20,13 @@ std::unique_ptr<llm::Llm> MakeBackend(const std::string& spec);
 // Throws kInvalid for impossible names, and what loading a model throws.
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation);
 
+// The options of another model than the run's own, in this file.
+engine::LocalOptions OptionsOfOther(const Simulation& simulation, const std::string& gguf);
+
 // The servers that calls went to over the network, if they did; behind a decorator none is found.
 std::vector<llm::ServerStats> ServersOf(const llm::Llm& backend);
 
 // The engine of this process if the calls go to it, else null.
-const engine::LocalModel* LocalOf(const llm::Llm& backend);
+std::shared_ptr<engine::LocalModel> LocalOf(const llm::Llm& backend);
 
 }  // namespace throng::app

@@ -32,7 +32,7 @@ town::HiddenFrom ParseWithout(const std::string& text) {
 }
 
 std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
-  town::LoadOptions options = {.agents = simulation.agents};
+  town::LoadOptions options = {.agents = simulation.agents, .embeds = !simulation.embed.empty()};
   for (const std::string& change : simulation.without) options.hidden.push_back(ParseWithout(change));
   if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", options);
   if (!std::filesystem::exists(simulation.scenario)) {
@@ -74,6 +74,10 @@ Scenario LoadScenario(const Simulation& simulation) {
     scenario.default_steps = town->DefaultSteps();
     scenario.seconds_per_step = town->SecondsPerStep();
     scenario.world = std::move(town);
+  }
+  if (scenario.town == nullptr && !simulation.embed.empty()) {
+    throw MakeError(ErrorCode::kInvalid, "--embed {}: the world {} has no memories to embed, allowed: a town",
+                    simulation.embed, scenario.world->Name());
   }
   return scenario;
 }

@@ -30,6 +30,9 @@ struct Simulation {
   std::string mode = "ooo";
   std::string coupling = "paper";
   std::string llm = "local";
+  // Who makes the embeddings by which people of a town recall: "local", a GGUF file, a server's address,
+  // "fake"; empty: nobody, they recall by words.
+  std::string embed;
   bool real_time = false;
   int snapshot_every = kAutomatic;  // steps between snapshots in the journal; 0: none
   engine::LocalOptions local;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/backend.h"
+#include "app/embedder.h"
 #include "app/record/interventions.h"
 #include "app/record/manifest.h"
 #include "app/scenario.h"
@@ -42,8 +43,8 @@ void Interview(Options& options, const CLI::App& command) {
                     options.moments.size());
   }
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
-  app::FillFromManifest(*journal, GivenTo(command), options.simulation);
-  const app::Scenario scenario = app::LoadScenario(options.simulation);
+  app::Simulation& simulation = options.simulation;
+  const app::Scenario scenario = LoadRun(*journal, GivenTo(command), simulation);
   const town::Town* town = scenario.town;
   if (town == nullptr) {
     throw MakeError(ErrorCode::kInvalid, "journal {}: its world is {}, allowed: a town", options.journal,
@@ -58,11 +59,12 @@ void Interview(Options& options, const CLI::App& command) {
     fmt::print("{}{}", text, text.ends_with('\n') ? "" : "\n");
     return;
   }
-  llm::Request request = town->Interview(agent, mind, step, options.question, {});
+  std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
+  const town::EmbedNow embed = app::EmbedNowBy(app::MakeEmbedder(simulation, *llm));
+  llm::Request request = town->Interview(agent, mind, step, options.question, {}, embed);
   request.key = {.agent = agent, .step = step};
-  const app::Simulation& simulation = options.simulation;
   const std::string answer =
-      AskBackend(simulation.limits, simulation.llm, app::MakeBackend(simulation), {std::move(request)})[0];
+      AskBackend(simulation.limits, simulation.llm, std::move(llm), {std::move(request)})[0];
   if (!options.json) {
     fmt::print("{}\n", answer);
     return;
@@ -137,7 +139,8 @@ void AddInterview(CLI::App& app) {
   command->footer(
       "The run is repeated up to that moment from the answers of the journal; only the question goes to a "
       "model, "
-      "that of the run unless a flag says otherwise.\n"
+      "that of the run unless a flag says otherwise. What people recall for it, they recall as in the run, "
+      "or by the embeddings of --embed.\n"
       "With --judge, scores are means by category of question, and with --also their 95 % intervals over "
       "runs (Student's t), and the differences from the first row by pairs of runs of one seed. Forks made "
       "with --without are rows of their own.\n"

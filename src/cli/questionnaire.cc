@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "app/backend.h"
+#include "app/embedder.h"
 #include "app/record/interventions.h"
 #include "app/scenario.h"
 #include "base/error.h"
@@ -54,8 +55,7 @@ class Interviewed {
   Interviewed(const std::string& path, const std::string& moment, const std::vector<std::string>& agents,
               app::Simulation simulation, const app::GivenFlags& given)
       : path_(path), simulation_(std::move(simulation)), journal_(journal::Journal::OpenToRead(path)) {
-    app::FillFromManifest(*journal_, given, simulation_);
-    scenario_ = app::LoadScenario(simulation_);
+    scenario_ = LoadRun(*journal_, given, simulation_);
     if (scenario_.town == nullptr) {
       throw MakeError(ErrorCode::kInvalid, "journal {}: its world is {}, allowed: a town", path,
                       scenario_.world->Name());
@@ -69,13 +69,16 @@ class Interviewed {
   }
 
   std::vector<Answer> Ask(const std::vector<Condition>& conditions,
-                          const std::vector<town::Question>& questions) const {
+                          const std::vector<town::Question>& questions) {
+    std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation_);
+    embed_ = app::EmbedNowBy(app::MakeEmbedder(simulation_, *llm));
     std::vector<Answer> answers;
     std::vector<llm::Request> requests;
     for (const Condition& condition : conditions) {
       for (const sim::AgentId agent : agents_) {
         for (const town::Question& question : questions) {
-          requests.push_back(Town().Interview(agent, minds_[agent], step_, question.text, condition.hidden));
+          requests.push_back(
+              Town().Interview(agent, minds_[agent], step_, question.text, condition.hidden, embed_));
           requests.back().key = {.agent = agent, .step = step_};
           answers.push_back({&path_, journal_->GetSeeds().first, Lived(), Town().AgentName(agent), step_,
                              Town().ClockAt(step_), &condition, &question, "", std::nullopt});
@@ -83,7 +86,7 @@ class Interviewed {
       }
     }
     std::vector<std::string> texts =
-        AskBackend(simulation_.limits, simulation_.llm, app::MakeBackend(simulation_), std::move(requests));
+        AskBackend(simulation_.limits, simulation_.llm, std::move(llm), std::move(requests));
     for (size_t i = 0; i < answers.size(); ++i) answers[i].text = std::move(texts[i]);
     return answers;
   }
@@ -92,7 +95,8 @@ class Interviewed {
     std::vector<llm::Request> requests;
     for (const Answer& answer : answers) {
       const sim::AgentId agent = Town().FindAgent(answer.agent);
-      requests.push_back(Town().Judge(agent, minds_[agent], step_, answer.question->text, answer.text));
+      requests.push_back(
+          Town().Judge(agent, minds_[agent], step_, answer.question->text, answer.text, embed_));
       requests.back().key = {.agent = agent, .step = step_};
     }
     app::Simulation simulation = simulation_;
@@ -117,6 +121,7 @@ class Interviewed {
   sim::Step step_ = 0;
   std::vector<sim::MindPtr> minds_;
   std::vector<sim::AgentId> agents_;
+  town::EmbedNow embed_;
 };
 
 // A row of the table of scores.
@@ -346,6 +351,16 @@ std::vector<std::string> AskBackend(const app::Limits& limits, const std::string
   return texts;
 }
 
+app::Scenario LoadRun(const journal::Journal& journal, const app::GivenFlags& given,
+                      app::Simulation& simulation) {
+  const std::string embed = simulation.embed;
+  const auto given_of_run = [&](const std::string& flag) { return flag != "--embed" && given(flag); };
+  app::FillFromManifest(journal, given_of_run, simulation);
+  app::Scenario scenario = app::LoadScenario(simulation);
+  if (!embed.empty()) simulation.embed = embed;
+  return scenario;
+}
+
 void AskQuestionnaire(const Questionnaire& questionnaire, const app::Simulation& simulation,
                       const app::GivenFlags& given) {
   const std::vector<town::Question> questions = town::ReadQuestions(questionnaire.questions);
@@ -358,7 +373,7 @@ void AskQuestionnaire(const Questionnaire& questionnaire, const app::Simulation&
   std::vector<Answer> answers;
   for (const std::string& path : questionnaire.journals) {
     for (const std::string& moment : moments) {
-      const Interviewed people(path, moment, questionnaire.agents, simulation, given);
+      Interviewed people(path, moment, questionnaire.agents, simulation, given);
       std::vector<Answer> own = people.Ask(conditions, questions);
       if (!questionnaire.judge.empty()) people.Judge(questionnaire.judge, own);
       std::move(own.begin(), own.end(), std::back_inserter(answers));

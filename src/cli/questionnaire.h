@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/record/manifest.h"
+#include "app/scenario.h"
 #include "app/simulation.h"
 
 namespace throng::cli {
@@ -20,6 +21,11 @@ struct Questionnaire {
   bool json = false;
   bool csv = false;
 };
+
+// Loads what the journal's run simulates, and fills `simulation` but for the given flags. --embed is of the
+// interview alone: how people recalled in the run, its journal says.
+app::Scenario LoadRun(const journal::Journal& journal, const app::GivenFlags& given,
+                      app::Simulation& simulation);
 
 // Asks all, and prints answers or scores. `simulation` has the flags that were given; each journal fills the
 // others. Throws kInvalid, and what backends throw.

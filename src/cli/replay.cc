@@ -99,8 +99,8 @@ void RunJournaled(const Options& options) {
                     scenario.default_steps);
   }
   const std::unique_ptr<journal::Journal> journal =
-      app::BeginJournal(options.journal, {}, simulation, scenario, run, *llm);
-  RunAndReport(simulation, {options.json, /*quiet=*/false}, scenario, run, *llm, journal.get());
+      app::BeginJournal(options.journal, {}, simulation, scenario, run, *llm, nullptr);
+  RunAndReport(simulation, {options.json, /*quiet=*/false}, scenario, run, *llm, nullptr, journal.get());
 }
 
 // Says what the server does otherwise than recorded, before hours are spent on it.

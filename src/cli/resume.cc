@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "app/backend.h"
+#include "app/embedder.h"
 #include "app/record/journaling.h"
 #include "app/record/manifest.h"
 #include "app/run.h"
@@ -69,7 +70,8 @@ void Resume(Options& options, const CLI::App& command) {
         *journal, [](const std::string&) { return false; }, simulation);
   }
   const std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
-  app::ContinueJournal(*journal, simulation, scenario, run, *llm, GivesBackend(given));
+  const std::shared_ptr<effects::Embedder> embedder = app::MakeEmbedder(simulation, *llm);
+  app::ContinueJournal(*journal, simulation, scenario, run, *llm, embedder.get(), GivesBackend(given));
   if (!options.output.quiet) {
     fmt::print(stderr, "journal {}: {} of {} steps are done, {} answers are kept\n", options.journal,
                journal->NumSteps(), run.steps, journal->NumAnswers());
@@ -80,7 +82,7 @@ void Resume(Options& options, const CLI::App& command) {
     if (!options.output.quiet) fmt::print(stderr, "{}\n", beginning.note);
   }
   if (beginning.snapshot) run.from = &*beginning.snapshot;
-  RunAndReport(simulation, options.output, scenario, run, *llm, journal.get());
+  RunAndReport(simulation, options.output, scenario, run, *llm, embedder, journal.get());
 }
 
 }  // namespace

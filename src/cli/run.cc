@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "app/backend.h"
+#include "app/embedder.h"
 #include "app/record/journaling.h"
 #include "app/run_options.h"
 #include "base/error.h"
@@ -57,13 +58,14 @@ void Run(const Options& options) {
                     path);
   }
   const std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
+  const std::shared_ptr<effects::Embedder> embedder = app::MakeEmbedder(simulation, *llm);
   std::unique_ptr<journal::Journal> journal;
   if (!options.no_journal) {
     journal = app::BeginJournal(path, {options.sync_always, options.prompts == "on"}, simulation, scenario,
-                                run, *llm);
+                                run, *llm, embedder.get());
     if (!options.output.quiet) fmt::print(stderr, "journal {}\n", path);
   }
-  RunAndReport(simulation, options.output, scenario, run, *llm, journal.get());
+  RunAndReport(simulation, options.output, scenario, run, *llm, embedder, journal.get());
 }
 
 }  // namespace
@@ -107,6 +109,7 @@ void AddRun(CLI::App& app) {
       "  throng run --until-event say=concert\n"
       "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
+      "  throng run --embed local\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json\n"
       "  throng run --scenario followers --agents 200\n"
       "  throng run --scenario microblog --agents 100000 --llm latency:preset=llama3-8b-8xl4 --no-journal");

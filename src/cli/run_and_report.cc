@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "app/backend.h"
 #include "app/record/report.h"
@@ -35,7 +36,8 @@ std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
 }  // namespace
 
 void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, const app::Scenario& scenario,
-                  sim::RunOptions options, llm::Llm& backend, journal::Journal* journal) {
+                  sim::RunOptions options, llm::Llm& backend, std::shared_ptr<effects::Embedder> embedder,
+                  journal::Journal* journal) {
   if (scenario.town == nullptr && app::LocalOf(backend) != nullptr) WarnOfEmbeddedModel(simulation.local);
   ProgressLine line(output.quiet);
   if (!output.quiet) {
@@ -62,7 +64,8 @@ void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, 
                         .snapshot_every = SnapshotEvery(simulation),
                         .on_wait = on_wait,
                         .on_warning = {},
-                        .wrap = {}});
+                        .wrap = {},
+                        .embedder = std::move(embedder)});
   } catch (const app::Stopped& stopped) {
     line.Clear();
     throw app::Stopped(stopped.Code(), with_remedy(stopped));

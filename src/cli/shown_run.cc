@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "app/backend.h"
+#include "app/embedder.h"
 #include "app/record/interventions.h"
 #include "app/scenario.h"
 #include "app/simulation.h"
@@ -23,6 +24,7 @@ struct World {
   app::Simulation simulation;
   app::Scenario scenario;
   std::unique_ptr<llm::Llm> backend{};  // of interviews; made for the first
+  town::EmbedNow embed{};
 };
 std::shared_ptr<World> WorldOf(const journal::Journal& journal, const engine::LocalOptions& local,
                                const app::GivenFlags& given) {
@@ -70,9 +72,13 @@ std::string AnswerOf(World& world, const std::string& path, int64_t agent, int64
   const sim::MindPtr mind = MindAt(world, path, agent, step);
   const auto id = static_cast<sim::AgentId>(agent);
   const auto at = static_cast<sim::Step>(step);
-  llm::Request request = world.scenario.town->Interview(id, mind, at, question, {});
+  if (world.backend == nullptr) {
+    std::unique_ptr<llm::Llm> backend = app::MakeBackend(world.simulation);
+    world.embed = app::EmbedNowBy(app::MakeEmbedder(world.simulation, *backend));
+    world.backend = std::move(backend);
+  }
+  llm::Request request = world.scenario.town->Interview(id, mind, at, question, {}, world.embed);
   request.key = {.agent = id, .step = at};
-  if (world.backend == nullptr) world.backend = app::MakeBackend(world.simulation);
   return AskBackend(world.simulation.limits, world.simulation.llm,
                     std::make_unique<llm::Decorator>(*world.backend), {std::move(request)})[0];
 }

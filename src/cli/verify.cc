@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "app/backend.h"
+#include "app/embedder.h"
 #include "app/record/report.h"
 #include "app/run_options.h"
 #include "app/scenario.h"
@@ -77,13 +78,17 @@ void Verify(const Options& options) {
     if (local != nullptr) return std::make_unique<llm::Decorator>(*local);
     return app::MakeBackend(simulation);
   };
+  const std::shared_ptr<effects::Embedder> embedder =
+      simulation.embed.empty()
+          ? nullptr
+          : app::MakeEmbedder(simulation, local ? *local : *app::MakeBackend(simulation));
   sim::Recording recording;
   app::VerifyBackends backends(make_backend, /*repeatable=*/!simulation.llm.starts_with("http"), recording);
   std::string name;
   std::shared_ptr<llm::Llm> current;
   const auto make_llm = [&](const sim::VerifyRun& verify_run) {
     name = verify_run.name;
-    current = backends.For(verify_run);
+    current = backends.For(verify_run, {.embedder = embedder});
     return current;
   };
   if (!options.output.quiet) {

@@ -22,9 +22,11 @@ llm::FinishReason FinishOf(ToolResult::Outcome outcome) {
     case ToolResult::Outcome::kFailed:
       return llm::FinishReason::kFailed;
     case ToolResult::Outcome::kUnknown:
+      return llm::FinishReason::kUnknown;
+    case ToolResult::Outcome::kUnavailable:
       break;
   }
-  return llm::FinishReason::kUnknown;
+  return llm::FinishReason::kError;
 }
 
 llm::Completion MakeCompletion(uint64_t id, const llm::CallKey& key, std::optional<ToolResult> result) {
@@ -33,7 +35,11 @@ llm::Completion MakeCompletion(uint64_t id, const llm::CallKey& key, std::option
   completion.id = id;
   completion.key = key;
   completion.finish = FinishOf(result->outcome);
-  completion.text = std::move(result->text);
+  if (completion.finish == llm::FinishReason::kError) {
+    completion.error = Error(ErrorCode::kUnavailable, result->text);
+  } else {
+    completion.text = std::move(result->text);
+  }
   return completion;
 }
 
@@ -61,7 +67,8 @@ void EffectsLlm::Submit(llm::Request request) {
 const std::shared_ptr<Tool>& EffectsLlm::ToolFor(const llm::Request& request) const {
   if (request.kind == llm::Kind::kTool) return options_.tools.Find(request.function);
   if (options_.embedder == nullptr) {
-    throw MakeError(ErrorCode::kInvalid, "nobody here makes embeddings; allowed: throng.run(..., embed=...)");
+    throw MakeError(ErrorCode::kInvalid,
+                    "nobody here makes embeddings; allowed: throng run --embed, throng.run(..., embed=...)");
   }
   return options_.embedder;
 }

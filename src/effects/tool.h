@@ -20,6 +20,9 @@ struct ToolResult {
     kDone,
     kFailed,   // it could not do it
     kUnknown,  // it was begun, and may have been done or not
+    // It could not be asked, and nothing was done: this is no answer. The run ends, and asks again when it is
+    // resumed, unless its agents fall back (app/limits.h).
+    kUnavailable,
   };
   Outcome outcome = Outcome::kDone;
   std::string text;  // kDone: the result in JSON; else why there is none, in one sentence

@@ -28,6 +28,7 @@ class LocalLlm final : public llm::Llm {
 
   LocalModel& Model() { return *model_; }
   const LocalModel& Model() const { return *model_; }
+  const std::shared_ptr<LocalModel>& SharedModel() const { return model_; }
 
  private:
   struct Inbox;

@@ -72,7 +72,7 @@ struct Request {
   std::string function;  // what the call is for ("plan", "say"): statistics, replay and per-function models;
                          // a tool's name
   std::string system;    // optional system message
-  std::string prompt;  // kTool: JSON, the arguments; kPerson: the question; kEmbedding: a JSON list of texts
+  std::string prompt;    // kTool: JSON, the arguments; kPerson: the question; kEmbedding: {"texts": [...]}
   Constraint constraint;
   Sampling sampling;
   std::vector<std::string> stop;   // the answer ends before the first of these

@@ -54,6 +54,7 @@ Sample ReadSample(const std::string& path) {
 Sample MakeSample(app::Simulation simulation, uint32_t agents, sim::Step steps) {
   simulation.agents = std::min(agents, kSampleAgents);
   simulation.until.clear();
+  simulation.embed.clear();  // what is recalled is about as long either way
   const app::Scenario scenario = app::LoadScenario(simulation);
   simulation.steps = std::min(steps, kDaySeconds / std::max(1, scenario.seconds_per_step));
   llm::FakeLlm fake;

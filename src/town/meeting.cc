@@ -68,7 +68,7 @@ sim::Task<std::vector<TownWorld::Pair>> TownWorld::FindPairs(Step step,
 
 sim::Task<TownWorld::TalkResult> TownWorld::Converse(Step step, const std::vector<sim::Member>& members,
                                                      Pair pair, sim::Commit& commit,
-                                                     const std::vector<Draft>& drafts) const {
+                                                     std::vector<Draft>& drafts) const {
   TalkResult result;
   for (int turn = 0; turn < content_.settings.max_turns; ++turn) {
     const bool by_first = turn % 2 == 0;
@@ -78,7 +78,10 @@ sim::Task<TownWorld::TalkResult> TownWorld::Converse(Step step, const std::vecto
     std::vector<Utterance> so_far;
     for (const Line& line : result.lines) so_far.push_back({line.by_first == by_first, line.text});
     const Step now = step + turn * content_.settings.steps_per_turn;
-    llm::Request request = Prompt(id, drafts[speaker].mind, now, HiddenAt(step),
+    std::string about = SayQuery(other, so_far);
+    const std::optional<Embedding> query =
+        co_await Embed(id, std::move(about), commit.CallerOf(id), drafts[speaker]);
+    llm::Request request = Prompt(id, drafts[speaker].mind, now, HiddenAt(step), query,
                                   [&](const Scene& scene) { return AskSay(scene, other, so_far); });
     const llm::Completion completion = co_await commit.CallerOf(id).Ask(std::move(request));
     const std::optional<Said> said = ParseSaid(completion.text);

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "town/mind/recall.h"
 #include "town/town_world.h"
 
 namespace throng::town {
@@ -24,11 +25,22 @@ std::string QuestionLine(const std::string& question) {
   throw MakeError(ErrorCode::kInvalid, "question: found nothing, allowed: up to {} bytes", kMaxQuestionBytes);
 }
 
+// The embedding of a question, once the memories have theirs: all anew, as the run may have had another
+// embedder.
+std::optional<Embedding> QueryNow(const std::string& question, const EmbedNow& embed, TownMind& mind) {
+  if (!embed) return std::nullopt;
+  mind.embeddings = Embeddings();
+  std::optional<Embedding> query = TakeEmbeddings(embed(AskEmbeddings(mind, question).prompt), mind);
+  THRONG_CHECK(query.has_value());  // an embedder answers in this form, or fails
+  return query;
+}
+
 }  // namespace
 
 Digest TownWorld::ScenarioDigest() const {
   Hasher hasher;
   hasher.Add("town").Add(content_.digest).Add(num_agents_);
+  if (embeds_) hasher.Add("embeds");
   return hasher.Finish();
 }
 
@@ -106,14 +118,22 @@ sim::AgentId TownWorld::FindAgent(const std::string& name) const {
 }
 
 llm::Request TownWorld::Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                                  const std::string& question, const Hidden& hidden) const {
-  return Prompt(agent, AsTownMind(mind), step, hidden | HiddenAt(step),
-                [&](const Scene& scene) { return AskAnswer(scene, QuestionLine(question)); });
+                                  const std::string& question, const Hidden& hidden,
+                                  const EmbedNow& embed) const {
+  TownMind known = Without(AsTownMind(mind), hidden | HiddenAt(step));
+  const std::string line = QuestionLine(question);
+  const std::optional<Embedding> query = QueryNow(line, embed, known);
+  return Prompt(agent, known, step, hidden | HiddenAt(step), query,
+                [&](const Scene& scene) { return AskAnswer(scene, line); });
 }
 
 llm::Request TownWorld::Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                              const std::string& question, const std::string& answer) const {
-  return AskJudge({content_, PersonaOf(agent), AsTownMind(mind), MinuteAt(step)}, QuestionLine(question),
+                              const std::string& question, const std::string& answer,
+                              const EmbedNow& embed) const {
+  TownMind known = AsTownMind(mind);
+  const std::string line = QuestionLine(question);
+  const std::optional<Embedding> query = QueryNow(line, embed, known);
+  return AskJudge({content_, PersonaOf(agent), known, MinuteAt(step), query ? &*query : nullptr}, line,
                   answer);
 }
 
@@ -156,7 +176,7 @@ std::unique_ptr<Town> LoadTown(const std::string& dir, const LoadOptions& option
     throw MakeError(ErrorCode::kInvalid, "agents: found {}, allowed: at most {}", options.agents, kMaxAgents);
   }
   return std::make_unique<TownWorld>(std::move(content), options.agents == 0 ? personas : options.agents,
-                                     options.hidden);
+                                     options);
 }
 
 }  // namespace throng::town

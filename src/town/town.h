@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,10 +21,16 @@ struct LoadOptions {
   // 0: all personas. Fewer: the first ones. More: copies of the whole town side by side, each with its own
   // people.
   uint32_t agents = 0;
+  // People recall memories by embeddings, which they ask for (mind/recall.h); false: by words.
+  bool embeds = false;
   // What the people's prompts hold back during the run, ascending by step: the last entry up to a step holds.
   // It is no part of the scenario's digest, as a fork may change it on the way.
   std::vector<HiddenFrom> hidden{};
 };
+
+// Embeds at once: arguments and result are those of a request of kind kEmbedding. Not set: memories are
+// recalled by words.
+using EmbedNow = std::function<std::string(const std::string& arguments)>;
 
 class Town : public sim::World {
  public:
@@ -45,13 +52,16 @@ class Town : public sim::World {
   virtual sim::AgentId FindAgent(const std::string& name) const = 0;
 
   // Asks an agent about its memories, and its plan, those left out that `hidden` names, or that the run hides
-  // from it then. The request has no key; `mind` must be one that a run of this town committed.
+  // from it then; what it recalls is near the question. The request has no key; `mind` must be one that a run
+  // of this town committed.
   virtual llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                                 const std::string& question, const Hidden& hidden) const = 0;
+                                 const std::string& question, const Hidden& hidden,
+                                 const EmbedNow& embed) const = 0;
   // Asks a judge how believable an answer to that question is, by all that the agent remembers: 1 to 5, by
   // choice.
   virtual llm::Request Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                             const std::string& question, const std::string& answer) const = 0;
+                             const std::string& question, const std::string& answer,
+                             const EmbedNow& embed) const = 0;
   // Plan and memories of a mind, one line each; as_json: {"name", "plan": [{"at", "place", "do"}],
   // "memories": [{"id", "at", "kind", "importance", "text"}], ...}.
   virtual std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const = 0;

@@ -36,6 +36,14 @@ class Chronicle : public sim::RunObserver {
   std::string log;
 };
 
+struct Minds : sim::RunObserver {
+  void OnCommit(const sim::CommitRecord& record) override {
+    for (const sim::MemberCommit& member : record.members) last[member.id] = member.mind;
+  }
+  void OnStep(sim::Step, const Digest&) override {}
+  std::map<uint32_t, sim::MindPtr> last;
+};
+
 sim::RunResult RunTown(const Town& town, TestLlm& llm, sim::Mode mode, sim::Step steps,
                        Chronicle* chronicle = nullptr) {
   sim::RunOptions options;
@@ -66,6 +74,56 @@ TEST(TownRun, EveryModeAndOrderOfAnswersLeavesTheSameTown) {
     EXPECT_GT(result.stats.confirmed_steps, 1000u);
     EXPECT_LT(result.stats.squashed_steps * 50, result.stats.confirmed_steps);
   }
+}
+
+TEST(TownRun, ATownThatEmbedsIsTheSameInEveryModeToo) {
+  const auto town = LoadTown(TownDir(), {.embeds = true});
+  TestLlm llm;
+  llm.keep_requests = true;
+  Chronicle chronicle;
+  const sim::RunResult lockstep = RunTown(*town, llm, sim::Mode::kLockstep, 300, &chronicle);
+  EXPECT_TRUE(chronicle.of_kind["fallback"].empty());
+  EXPECT_GT(chronicle.of_kind["say"].size(), 0u);
+  EXPECT_EQ(llm.calls_of["embed"], llm.calls_of["act"] + llm.calls_of["talk"] + llm.calls_of["say"]);
+  EXPECT_EQ(lockstep.stats.effects, llm.calls_of["embed"]);
+  for (const auto& [mode, seed] : {std::pair(sim::Mode::kSingle, 1), std::pair(sim::Mode::kOutOfOrder, 2),
+                                   std::pair(sim::Mode::kSpeculative, 3)}) {
+    TestLlm other(static_cast<uint64_t>(seed));
+    const sim::RunResult result = RunTown(*town, other, mode, 300);
+    EXPECT_EQ(result.hash, lockstep.hash) << sim::ModeName(mode);
+    if (mode == sim::Mode::kSpeculative) {
+      EXPECT_GT(result.stats.confirmed_steps, 1000u);
+    }
+  }
+  // No memory is embedded for every decision: a text comes back only if it was remembered again.
+  std::map<uint32_t, size_t> asked;
+  for (const llm::Request& request : llm.requests) {
+    if (request.kind != llm::Kind::kEmbedding) continue;
+    asked[request.key.agent] += Json::parse(request.prompt).at("texts").size() - 1;  // the first is the query
+  }
+  Minds minds;
+  TestLlm again;
+  sim::RunOptions options;
+  options.steps = 300;
+  options.observers = {&minds};
+  sim::RunWorld(*town, again, options);
+  for (const auto& [agent, texts] : asked) {
+    const auto& mind = static_cast<const TownMind&>(*minds.last[agent]);
+    EXPECT_LE(texts, mind.embeddings.Size());
+    EXPECT_LE(mind.embeddings.Size(), mind.memories.Size());
+    EXPECT_GT(texts, 0u);
+  }
+}
+
+TEST(TownRun, WithoutEmbeddingsPeopleRecallByWords) {
+  const auto town = LoadTown(TownDir(), {.embeds = true});
+  TestLlm llm;
+  llm.broken = true;
+  Chronicle chronicle;
+  RunTown(*town, llm, sim::Mode::kOutOfOrder, 3 * 360, &chronicle);
+  EXPECT_THAT(chronicle.of_kind["fallback"],
+              testing::Contains("embed: no embeddings, so memories are recalled by words"));
+  EXPECT_GT(chronicle.of_kind["begin"].size(), 0u);
 }
 
 TEST(TownRun, AMorningHasPlansWalksAndTalks) {
@@ -239,20 +297,20 @@ TEST(Town, DescribesAndInterviewsAMind) {
               HasSubstr("- 06:00 Yara said: the concert is at the park at 11:00."));
   const Json json = Json::parse(town->DescribeMind(nils, mind, true));
   EXPECT_EQ(json["memories"][0]["kind"], "heard");
-  const llm::Request request = town->Interview(nils, mind, 10, "Where is the concert?", {});
+  const llm::Request request = town->Interview(nils, mind, 10, "Where is the concert?", {}, {});
   EXPECT_THAT(request.prompt, testing::EndsWith("Question: Where is the concert?\nAnswer:\n"));
   EXPECT_THAT(request.stop, testing::ElementsAre("\n"));
-  EXPECT_THROW(town->Interview(nils, mind, 10, " ", {}), Error);
+  EXPECT_THROW(town->Interview(nils, mind, 10, " ", {}, {}), Error);
   EXPECT_THROW(town->FindAgent("Nobody"), Error);
 
   EXPECT_THAT(request.prompt, HasSubstr("the concert is at the park"));
   const auto without = [&](const Hidden& hidden) {
-    return town->Interview(nils, mind, 10, "Where?", hidden).prompt;
+    return town->Interview(nils, mind, 10, "Where?", hidden, {}).prompt;
   };
   EXPECT_THAT(without({.observations = true}), Not(HasSubstr("the concert is at the park")));
   EXPECT_THAT(without({.reflections = true, .plans = true}), HasSubstr("the concert is at the park"));
 
-  const llm::Request judge = town->Judge(nils, mind, 10, "Where is the concert?", "at the\npark");
+  const llm::Request judge = town->Judge(nils, mind, 10, "Where is the concert?", "at the\npark", {});
   EXPECT_THAT(judge.prompt, HasSubstr("Nils was asked: Where is the concert?\nNils answered: at the park\n"));
   EXPECT_THAT(judge.prompt, HasSubstr("- 06:00 Yara said: the concert is at the park at 11:00."));
   EXPECT_THAT(judge.constraint.choices, testing::ElementsAre("1", "2", "3", "4", "5"));

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "town/mind/recall.h"
 
 namespace throng::town {
 namespace {
@@ -44,10 +45,11 @@ uint32_t CopiesFor(uint32_t agents, size_t personas) {
 
 }  // namespace
 
-TownWorld::TownWorld(Content content, uint32_t agents, std::vector<HiddenFrom> hidden)
+TownWorld::TownWorld(Content content, uint32_t agents, const LoadOptions& options)
     : content_(std::move(content)),
       num_agents_(agents),
-      hidden_(std::move(hidden)),
+      embeds_(options.embeds),
+      hidden_(options.hidden),
       columns_(ColumnsFor(CopiesFor(agents, content_.personas.size()))),
       space_(SpaceFor(*content_.map, CopiesFor(agents, content_.personas.size()))),
       idle_(std::make_shared<const TownIntent>()) {}
@@ -118,7 +120,7 @@ sim::Task<void> TownWorld::WakeUp(const sim::View& view, sim::Caller& caller, Dr
   const Persona& persona = PersonaOf(self);
   TownMind& mind = draft.mind;
   const int32_t minute = MinuteAt(view.Now());
-  llm::Request request = Prompt(self, mind, view.Now(), AskPlan);
+  llm::Request request = Prompt(self, mind, view.Now(), HiddenAt(view.Now()), std::nullopt, AskPlan);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<Plan> plan = ParsePlan(content_, completion.text);
   if (!plan) {
@@ -148,7 +150,7 @@ sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, D
   const AgentId self = view.Self();
   TownMind& mind = draft.mind;
   const int32_t minute = MinuteAt(view.Now());
-  llm::Request request = Prompt(self, mind, view.Now(), AskReflect);
+  llm::Request request = Prompt(self, mind, view.Now(), HiddenAt(view.Now()), std::nullopt, AskReflect);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   if (const std::optional<Insight> insight = ParseInsight(completion.text)) {
     mind.memories.Append(view.Now(), minute, MemoryKind::kThought, insight->importance,
@@ -167,8 +169,10 @@ sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller
   TownMind& mind = draft.mind;
   std::vector<std::string> near;
   for (const sim::Neighbour& other : InSight(view)) near.push_back(PersonaOf(other.id).name);
-  llm::Request request =
-      Prompt(self, mind, view.Now(), [&](const Scene& scene) { return AskAct(scene, near); });
+  std::string about = ActQuery(MinuteAt(view.Now()));
+  const std::optional<Embedding> query = co_await Embed(self, std::move(about), caller, draft);
+  llm::Request request = Prompt(self, mind, view.Now(), HiddenAt(view.Now()), query,
+                                [&](const Scene& scene) { return AskAct(scene, near); });
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<PlaceId> place = ParsePlace(content_, completion.text);
   if (!place) {
@@ -201,13 +205,30 @@ bool TownWorld::MayConsider(const TownMind& mind, AgentId other, Step step) cons
          step - contact->considered >= StepsOf(content_.settings.pair_pause_minutes);
 }
 
+sim::Task<std::optional<Embedding>> TownWorld::Embed(AgentId agent, std::string query, sim::Caller& caller,
+                                                     Draft& draft) const {
+  if (!embeds_) co_return std::nullopt;
+  llm::Request request = AskEmbeddings(draft.mind, query);
+  const llm::Completion completion = co_await caller.Ask(std::move(request));
+  std::optional<Embedding> embedding = TakeEmbeddings(completion.text, draft.mind);
+  if (embedding) {
+    draft.mind_changed = true;
+  } else {
+    draft.events.push_back({agent, "fallback", "embed: no embeddings, so memories are recalled by words",
+                            sim::CallOf(completion)});
+  }
+  co_return embedding;
+}
+
 sim::Task<bool> TownWorld::AskWhetherToTalk(AgentId agent, AgentId other, const sim::Body& other_body,
                                             Step step, sim::Caller& caller, Draft& draft) const {
   Contact contact = draft.mind.ContactOf(other);
   const int minutes = contact.talked == kNever ? -1 : MinuteAt(step) - MinuteAt(contact.talked);
   const Meeting meeting = {PersonaOf(other).name, other_body.status, minutes};
-  llm::Request request =
-      Prompt(agent, draft.mind, step, [&](const Scene& scene) { return AskTalk(scene, meeting); });
+  std::string about = meeting.name;
+  const std::optional<Embedding> query = co_await Embed(agent, std::move(about), caller, draft);
+  llm::Request request = Prompt(agent, draft.mind, step, HiddenAt(step), query,
+                                [&](const Scene& scene) { return AskTalk(scene, meeting); });
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   const std::optional<bool> answer = ParseYesNo(completion.text);
   if (!answer)

@@ -33,7 +33,7 @@ constexpr const char* kSleep = "sleep";
 
 class TownWorld final : public Town {
  public:
-  TownWorld(Content content, uint32_t agents, std::vector<HiddenFrom> hidden);
+  TownWorld(Content content, uint32_t agents, const LoadOptions& options);
 
   std::string Name() const override { return content_.settings.name; }
   Digest ScenarioDigest() const override;
@@ -65,9 +65,11 @@ class TownWorld final : public Town {
   std::string MapJson() const override;
   sim::AgentId FindAgent(const std::string& name) const override;
   llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                         const std::string& question, const Hidden& hidden) const override;
+                         const std::string& question, const Hidden& hidden,
+                         const EmbedNow& embed) const override;
   llm::Request Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                     const std::string& question, const std::string& answer) const override;
+                     const std::string& question, const std::string& answer,
+                     const EmbedNow& embed) const override;
   std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const override;
 
  private:
@@ -107,19 +109,16 @@ class TownWorld final : public Town {
   int RoomAt(sim::Pos local) const;  // the region whose floor this is; else Map::kNoRegion
 
   Hidden HiddenAt(sim::Step step) const;
-  // What `ask` makes of the scene that an agent's prompt shows, without what is hidden.
+  // What `ask` makes of the scene that an agent's prompt shows, without what is hidden. query: as in Scene.
   template <typename Ask>
   llm::Request Prompt(sim::AgentId agent, const TownMind& mind, sim::Step step, const Hidden& hidden,
-                      const Ask& ask) const {
+                      const std::optional<Embedding>& query, const Ask& ask) const {
     const int32_t minute = MinuteAt(step);
-    if (hidden.IsEmpty()) return ask(Scene{content_, PersonaOf(agent), mind, minute});
+    const Embedding* const of_query = query ? &*query : nullptr;
+    if (hidden.IsEmpty()) return ask(Scene{content_, PersonaOf(agent), mind, minute, of_query});
     const TownMind known = Without(mind, hidden);
     const Persona persona = Without(PersonaOf(agent), hidden);
-    return ask(Scene{content_, persona, known, minute});
-  }
-  template <typename Ask>
-  llm::Request Prompt(sim::AgentId agent, const TownMind& mind, sim::Step step, const Ask& ask) const {
-    return Prompt(agent, mind, step, HiddenAt(step), ask);
+    return ask(Scene{content_, persona, known, minute, of_query});
   }
   int32_t MinuteAt(sim::Step step) const;
   sim::Step StepsOf(int minutes) const;  // at least one
@@ -158,6 +157,10 @@ class TownWorld final : public Town {
 
   std::vector<sim::Neighbour> InSight(const sim::View& view) const;
   bool MayConsider(const TownMind& mind, sim::AgentId other, sim::Step step) const;
+  // The embedding of what a decision is about, once the mind's memories have theirs; nothing if the town does
+  // not embed, or had no answer, which is an event.
+  sim::Task<std::optional<Embedding>> Embed(sim::AgentId agent, std::string query, sim::Caller& caller,
+                                            Draft& draft) const;
   sim::Task<bool> AskWhetherToTalk(sim::AgentId agent, sim::AgentId other, const sim::Body& other_body,
                                    sim::Step step, sim::Caller& caller, Draft& draft) const;
 
@@ -165,14 +168,15 @@ class TownWorld final : public Town {
   sim::Task<std::vector<Pair>> FindPairs(sim::Step step, const std::vector<sim::Member>& members,
                                          sim::Commit& commit, std::vector<Draft>& drafts) const;
   sim::Task<TalkResult> Converse(sim::Step step, const std::vector<sim::Member>& members, Pair pair,
-                                 sim::Commit& commit, const std::vector<Draft>& drafts) const;
+                                 sim::Commit& commit, std::vector<Draft>& drafts) const;
   void Remember(sim::Step step, const std::vector<sim::Member>& members, Pair pair, const TalkResult& result,
                 std::vector<Draft>& drafts) const;
 
   Content content_;
   uint32_t num_agents_;
-  std::vector<HiddenFrom> hidden_;  // ascending by step
-  int32_t columns_;                 // copies of the town per row
+  const bool embeds_;
+  const std::vector<HiddenFrom> hidden_;  // ascending by step
+  int32_t columns_;                       // copies of the town per row
   sim::Space space_;
   sim::IntentPtr idle_;  // intent of agents that do nothing in a step
 };

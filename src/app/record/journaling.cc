@@ -33,10 +33,11 @@ void AddFiles(const Simulation& simulation, const Scenario& scenario, const llm:
   }
   std::set<std::string> large;
   if (!simulation.trace.empty()) large.insert(simulation.trace);
-  if (const engine::LocalModel* local = LocalOf(llm)) large.insert(local->Options().model);
+  if (const auto local = LocalOf(llm)) large.insert(local->Options().model);
   for (const std::string& model_for : simulation.model_for) {
     if (model_for.ends_with(".gguf")) large.insert(model_for.substr(model_for.find('=') + 1));
   }
+  if (simulation.embed.ends_with(".gguf")) large.insert(simulation.embed);
   for (const std::string& path : large) AddByDigest(path, journal);
 }
 
@@ -45,18 +46,23 @@ void AddFiles(const Simulation& simulation, const Scenario& scenario, const llm:
 std::unique_ptr<journal::Journal> BeginJournal(const std::string& path,
                                                const journal::JournalOptions& options,
                                                const Simulation& simulation, const Scenario& scenario,
-                                               const sim::RunOptions& run, const llm::Llm& llm) {
+                                               const sim::RunOptions& run, const llm::Llm& llm,
+                                               const effects::Embedder* embedder) {
   std::unique_ptr<journal::Journal> journal = journal::Journal::Create(path, options);
   // The identity has the digest of a model's weights, and AddFiles takes that of the file that they are in:
   // at the same time, a large file is read once.
   std::future<std::string> identity = std::async(std::launch::async, [&llm] { return llm.Identity(); });
   AddFiles(simulation, scenario, llm, *journal);
-  journal->Begin(ManifestOf(simulation, scenario, llm), *scenario.world, run, identity.get());
+  journal::Manifest manifest = ManifestOf(simulation, scenario, llm);
+  NoteEmbedder(embedder, manifest);
+  journal->Begin(std::move(manifest), *scenario.world, run, identity.get());
   return journal;
 }
 
 void ContinueJournal(journal::Journal& journal, const Simulation& simulation, const Scenario& scenario,
-                     const sim::RunOptions& run, const llm::Llm& llm, bool other_backend) {
+                     const sim::RunOptions& run, const llm::Llm& llm, const effects::Embedder* embedder,
+                     bool other_backend) {
+  CheckEmbedder(journal, embedder);
   journal.Continue(ManifestOf(simulation, scenario, llm), *scenario.world, run, llm.Identity(),
                    other_backend);
   if (other_backend && !journal.IsDone(run.steps)) AddFiles(simulation, scenario, llm, journal);

@@ -16,6 +16,8 @@ namespace throng::app {
 
 namespace {
 
+constexpr const char* kEmbedderKey = "embedder";  // effects::Embedder::Identity
+
 // A field of a simulation under its name in manifests, and the flag that overrides it (null: none).
 struct Field {
   const char* key;
@@ -63,6 +65,11 @@ Field NumberField(const char* key, const char* flag, Number& number) {
           }};
 }
 
+// A path if it is a model's file, else a backend's name.
+Field EmbedField(const char* key, const char* flag, std::string& embed) {
+  return embed.ends_with(".gguf") ? PathField(key, flag, embed) : TextField(key, flag, embed);
+}
+
 // Stores the list as lines.
 Field ListField(const char* key, const char* flag, std::vector<std::string>& list) {
   return {key, flag, [&list] { return fmt::format("{}", fmt::join(list, "\n")); },
@@ -92,6 +99,7 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           TextField("llm", "--llm", simulation.llm),
           ListField("model_for", "--model-for", simulation.model_for),
           ListField("without", nullptr, simulation.without),
+          EmbedField("embed", "--embed", simulation.embed),
           BoolField("real_time", "--real-time", simulation.real_time),
           NumberField("snapshot_every", "--snapshot-every", simulation.snapshot_every),
           TextField("until_event", "--until-event", simulation.until_event),
@@ -145,7 +153,7 @@ std::vector<Field> OwnFieldsOf(Simulation& simulation) {
 // probe or read anything again. Empty: none were chosen.
 void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
   manifest["kv_choice"] = manifest["kv_choice_digest"] = "";
-  const engine::LocalModel* local = LocalOf(llm);
+  const std::shared_ptr<engine::LocalModel> local = LocalOf(llm);
   if (local == nullptr) return;
   const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
   if (codecs.stored.empty() && engine::IsPlain(codecs.flags)) return;
@@ -168,6 +176,22 @@ void LoadCodecs(const journal::Journal& journal, engine::LocalOptions& options) 
 }
 
 }  // namespace
+
+void NoteEmbedder(const effects::Embedder* embedder, journal::Manifest& manifest) {
+  if (embedder != nullptr) manifest[kEmbedderKey] = embedder->Identity();
+}
+
+void CheckEmbedder(const journal::Journal& journal, const effects::Embedder* embedder) {
+  if (embedder == nullptr) return;
+  const auto before = journal.GetManifest().find(kEmbedderKey);
+  const std::string identity = embedder->Identity();
+  if (before == journal.GetManifest().end() || before->second == identity) return;
+  throw MakeError(
+      ErrorCode::kInvalid,
+      "journal {}: its memories have the embeddings of another model ({}), which those of this one "
+      "({}) cannot be compared with",
+      journal.Path(), before->second, identity);
+}
 
 journal::Manifest ManifestOf(const Limits& limits) {
   Limits copy = limits;
@@ -195,6 +219,13 @@ void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, 
         "with throng.run(world, ..., journal={:?}, resume=True), whose result has everybody's mind",
         journal.Path(), journal.ManifestValue(journal::JournalKeys::kWorld), language->second,
         language->second, journal.Path());
+  }
+  const auto embed = journal.GetManifest().find("embed");
+  if (given("--embed") && (embed == journal.GetManifest().end() || embed->second.empty())) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "journal {}: its people recall by words, and --embed would be another run; allowed: "
+                    "without --embed",
+                    journal.Path());
   }
   std::vector<Field> fields = FieldsOf(simulation);
   for (Field& field : FieldsOf(simulation.limits)) fields.push_back(std::move(field));

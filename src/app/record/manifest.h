@@ -7,6 +7,7 @@
 #include "app/limits.h"
 #include "app/scenario.h"
 #include "app/simulation.h"
+#include "effects/embedder.h"
 #include "journal/journal.h"
 #include "llm/llm.h"
 
@@ -14,6 +15,11 @@ namespace throng::app {
 
 // Everything needed to resume the run later; paths become absolute.
 journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scenario, const llm::Llm& llm);
+
+// Keeps who makes the run's embeddings, if somebody does, and throws kInvalid for another one than the run
+// has had.
+void NoteEmbedder(const effects::Embedder* embedder, journal::Manifest& manifest);
+void CheckEmbedder(const journal::Journal& journal, const effects::Embedder* embedder);
 
 // The limits alone, for runs of worlds that this program cannot load.
 journal::Manifest ManifestOf(const Limits& limits);
@@ -30,7 +36,7 @@ struct ForeignWorldKeys {
 using GivenFlags = std::function<bool(const std::string& flag)>;
 
 // Takes from the run whatever no given flag sets. Throws kCorrupt if a value cannot be read, and kInvalid if
-// the world is not one that this program can load.
+// the world is not one that this program can load, or --embed is given and its people recall by words.
 void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, Simulation& simulation);
 
 }  // namespace throng::app

@@ -89,7 +89,7 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   AddServers(ServersOf(llm), json);
   json["journal"] = nullptr;
   AddSpeculation(stats, json);
-  if (const engine::LocalModel* local = LocalOf(llm)) {
+  if (const auto local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_sliding_bytes_per_token"] = local->KvSlidingBytesPerToken();
     json["kv_window_bytes"] = local->KvWindowBytes();
@@ -167,7 +167,7 @@ std::string Summary(const FinishedRun& run) {
   if (backend.kv_bytes_peak > 0) {
     add("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),
         HumanBytes(static_cast<double>(backend.kv_bytes)));
-    if (const engine::LocalModel* local = LocalOf(llm)) {
+    if (const auto local = LocalOf(llm)) {
       add("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
           local->F16BytesPerToken() / local->KvBytesPerToken());
       if (local->KvSlidingBytesPerToken() > 0) {

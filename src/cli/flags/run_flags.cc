@@ -113,6 +113,12 @@ void AddBackendFlags(CLI::App& command, app::Simulation& simulation) {
           "in a town plan, act, talk, say, reflect, or converse (talk and say); may be repeated")
       ->group(kBackend)
       ->allow_extra_args(false);
+  command
+      .add_option("--embed", simulation.embed,
+                  "People of a town recall what is near in meaning, by embeddings of: local (the run's own "
+                  "model), FILE.gguf, http://HOST:PORT[/v1][?model=NAME] (its /v1/embeddings), or fake (from "
+                  "words); default: they recall by common words")
+      ->group(kBackend);
   command.add_flag("--real-time", simulation.real_time, "Let fake and latency take the time that they model")
       ->group(kBackend);
   std::string backends = "Backends (--llm):\n";

@@ -70,7 +70,11 @@ void FillMemories(const Scene& scene, std::string_view query, Filling& filling) 
   const RetrievalLimits limits = {settings.memory_lines, settings.memory_bytes,
                                   settings.recency_half_minutes};
   std::vector<std::string> lines;
-  for (const Memory* memory : Retrieve(scene.mind.memories, WordsOf(query), scene.minute, limits)) {
+  const std::vector<const Memory*> all = scene.mind.memories.All();
+  const std::vector<int64_t> relevance = scene.query != nullptr
+                                             ? RelevanceByEmbeddings(all, scene.mind.embeddings, *scene.query)
+                                             : RelevanceByWords(all, WordsOf(query));
+  for (const Memory* memory : Retrieve(all, relevance, scene.minute, limits)) {
     lines.push_back(fmt::format("- {} {}", ClockText(memory->minute), memory->text));
     filling.memories.emplace_back(Slot::kMemories, memory);
   }
@@ -163,14 +167,19 @@ std::string ClockText(int32_t minute) {
   return fmt::format("{:02}:{:02}", of_day / 60, of_day % 60);
 }
 
+// What was heard about this hour matters most.
+std::string ActQuery(int32_t minute) { return ClockText(minute / 60 * 60); }
+
+std::string SayQuery(const std::string& other, const std::vector<Utterance>& talk) {
+  return talk.empty() ? other : other + " " + talk.back().text;
+}
+
 llm::Request AskPlan(const Scene& scene) {
   return MakeRequest(scene.content, Decision::kPlan, CommonValues(scene, ""));
 }
 
 llm::Request AskAct(const Scene& scene, const std::vector<std::string>& near) {
-  // What was heard about this hour matters most.
-  const std::string this_hour = ClockText(scene.minute / 60 * 60);
-  Filling values = CommonValues(scene, this_hour);
+  Filling values = CommonValues(scene, ActQuery(scene.minute));
   values[Slot::kPlan] = PlanByHourText(scene.content, *scene.mind.plan);
   values[Slot::kNear] = near.empty() ? "nobody" : fmt::format("{}", fmt::join(near, ", "));
   return MakeRequest(scene.content, Decision::kAct, values);
@@ -186,13 +195,11 @@ llm::Request AskTalk(const Scene& scene, const Meeting& meeting) {
 }
 
 llm::Request AskSay(const Scene& scene, const std::string& other, const std::vector<Utterance>& talk) {
-  std::string query = other;
   std::vector<std::string> lines;
   for (const Utterance& utterance : talk) {
     lines.push_back(fmt::format("{}: {}", utterance.mine ? "You" : other, utterance.text));
   }
-  if (!talk.empty()) query += " " + talk.back().text;
-  Filling values = CommonValues(scene, query);
+  Filling values = CommonValues(scene, SayQuery(other, talk));
   values[Slot::kOther] = other;
   values[Slot::kRelation] = RelationTo(scene.persona, other);
   values[Slot::kTalk] = Block(lines);

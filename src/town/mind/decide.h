@@ -19,6 +19,9 @@ struct Scene {
   const Persona& persona;
   const TownMind& mind;
   int32_t minute;  // since the midnight before step 0
+  // Of what the decision is about (the queries below); memories are recalled by it, and each must have one
+  // itself. Null: they are recalled by words.
+  const Embedding* query = nullptr;
 };
 
 struct Meeting {  // what an agent sees of another
@@ -33,6 +36,11 @@ struct Utterance {
 };
 
 std::string ClockText(int32_t minute);  // "09:20", of any day
+
+// What a decision is about: memories are recalled that are near this text. AskTalk's is the other's name,
+// AskAnswer's and AskJudge's the question; plans and reflections have none.
+std::string ActQuery(int32_t minute);
+std::string SayQuery(const std::string& other, const std::vector<Utterance>& talk);
 
 llm::Request AskPlan(const Scene& scene);
 llm::Request AskAct(const Scene& scene, const std::vector<std::string>& near);

@@ -45,9 +45,14 @@ Hidden ParseHidden(std::string_view flag, const std::string& text) {
 TownMind Without(const TownMind& mind, const Hidden& hidden) {
   TownMind known = mind;
   known.memories = MemoryStream();
+  known.embeddings = Embeddings();
+  const std::vector<Embedding> embeddings = mind.embeddings.All();
+  size_t next = 0;
   for (const Memory* memory : mind.memories.All()) {
+    const size_t i = next++;
     if (IsHidden(memory->kind, hidden)) continue;
     known.memories.Append(memory->step, memory->minute, memory->kind, memory->importance, memory->text);
+    if (i < embeddings.size()) known.embeddings.Append(embeddings[i]);
   }
   if (hidden.plans) known.plan = std::make_shared<const Plan>();
   return known;

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
+#include <numeric>
 #include <tuple>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace throng::town {
@@ -40,16 +43,6 @@ std::vector<int64_t> RarityOf(const Words& query, const std::vector<const Memory
     rarity.push_back(count == 0 ? 0 : Log2(memories.size() + 1) - Log2(count));
   }
   return rarity;
-}
-
-int64_t RelevanceOf(const Memory& memory, const Words& query, const std::vector<int64_t>& rarity) {
-  int64_t found = 0;
-  int64_t all = 0;
-  for (size_t i = 0; i < query.size(); ++i) {
-    all += rarity[i];
-    if (rarity[i] > 0 && Has(memory.words, query[i])) found += rarity[i];
-  }
-  return all == 0 ? 0 : kFull * found / all;
 }
 
 int64_t RecencyOf(const Memory& memory, int32_t now_minute, int half_minutes) {
@@ -159,16 +152,47 @@ int64_t ScoreOf(const Memory& memory, int32_t now_minute, int half_recency_minut
   return RecencyOf(memory, now_minute, half_recency_minutes) + kFull * memory.importance / 10;
 }
 
-std::vector<const Memory*> Retrieve(const MemoryStream& stream, const Words& query, int32_t now_minute,
+std::vector<int64_t> RelevanceByWords(const std::vector<const Memory*>& memories, const Words& query) {
+  std::vector<int64_t> relevance(memories.size());
+  const std::vector<int64_t> rarity = RarityOf(query, memories);
+  const int64_t all = std::accumulate(rarity.begin(), rarity.end(), int64_t{0});
+  if (all == 0) return relevance;
+  for (size_t i = 0; i < memories.size(); ++i) {
+    int64_t found = 0;
+    for (size_t word = 0; word < query.size(); ++word) {
+      if (rarity[word] > 0 && Has(memories[i]->words, query[word])) found += rarity[word];
+    }
+    relevance[i] = kFull * found / all;
+  }
+  return relevance;
+}
+
+std::vector<int64_t> RelevanceByEmbeddings(const std::vector<const Memory*>& memories,
+                                           const Embeddings& embeddings, const Embedding& query) {
+  THRONG_CHECK(embeddings.Size() == memories.size());
+  std::vector<int64_t> relevance = embeddings.CosinesTo(query);
+  int64_t least = std::numeric_limits<int64_t>::max();
+  int64_t most = std::numeric_limits<int64_t>::min();
+  for (size_t i = 0; i < memories.size(); ++i) {
+    if (memories[i]->kind == MemoryKind::kPlanned) continue;
+    least = std::min(least, relevance[i]);
+    most = std::max(most, relevance[i]);
+  }
+  for (size_t i = 0; i < memories.size(); ++i) {
+    const bool counts = memories[i]->kind != MemoryKind::kPlanned && most > least;
+    relevance[i] = counts ? kFull * (relevance[i] - least) / (most - least) : 0;
+  }
+  return relevance;
+}
+
+std::vector<const Memory*> Retrieve(const std::vector<const Memory*>& memories,
+                                    const std::vector<int64_t>& relevance, int32_t now_minute,
                                     const RetrievalLimits& limits) {
-  const std::vector<const Memory*> all = stream.All();
-  const std::vector<int64_t> rarity = RarityOf(query, all);
   std::vector<std::pair<int64_t, const Memory*>> scored;
-  for (const Memory* memory : all) {
-    if (memory->kind == MemoryKind::kPlanned) continue;
-    const int64_t score =
-        ScoreOf(*memory, now_minute, limits.half_recency_minutes) + RelevanceOf(*memory, query, rarity);
-    scored.emplace_back(score, memory);
+  for (size_t i = 0; i < memories.size(); ++i) {
+    if (memories[i]->kind == MemoryKind::kPlanned) continue;
+    scored.emplace_back(ScoreOf(*memories[i], now_minute, limits.half_recency_minutes) + relevance[i],
+                        memories[i]);
   }
   std::sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) {
     return std::tuple(a.first, a.second->id) > std::tuple(b.first, b.second->id);

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/digest.h"
+#include "town/mind/embeddings.h"
 
 namespace throng::town {
 
@@ -60,6 +61,14 @@ class MemoryStream {
 // Recency + importance of a memory, each 0 to 1000, in integers.
 int64_t ScoreOf(const Memory& memory, int32_t now_minute, int half_recency_minutes);
 
+// How relevant each memory is to a query, 0 to 1000, in their order. By words: the share of the query's words
+// that it has, weighted by their rarity among the memories. By embeddings, one per memory: its cosine to the
+// query's, scaled so that the least similar has 0 and the most similar 1000 (Generative Agents,
+// arXiv 2304.03442, section 4.1); plans have 0, and so have all if they are equally similar.
+std::vector<int64_t> RelevanceByWords(const std::vector<const Memory*>& memories, const Words& query);
+std::vector<int64_t> RelevanceByEmbeddings(const std::vector<const Memory*>& memories,
+                                           const Embeddings& embeddings, const Embedding& query);
+
 struct RetrievalLimits {
   int max_lines;
   int max_bytes;
@@ -67,10 +76,10 @@ struct RetrievalLimits {
 };
 
 // Returns the memories with the highest recency + importance + relevance, each 0 to 1000, oldest first.
-// Leaves out plans, which prompts show elsewhere. Relevance is the share of the query's words that a memory
-// has, weighted by their rarity in this stream. All arithmetic is in integers and ties go to the later
+// Leaves out plans, which prompts show elsewhere. All arithmetic is in integers and ties go to the later
 // memory, so that every machine retrieves the same.
-std::vector<const Memory*> Retrieve(const MemoryStream& stream, const Words& query, int32_t now_minute,
+std::vector<const Memory*> Retrieve(const std::vector<const Memory*>& memories,
+                                    const std::vector<int64_t>& relevance, int32_t now_minute,
                                     const RetrievalLimits& limits);
 
 }  // namespace throng::town

@@ -14,6 +14,12 @@ std::vector<uint32_t> Ids(const std::vector<const Memory*>& memories) {
   return ids;
 }
 
+std::vector<const Memory*> Recall(const MemoryStream& stream, const Words& query, int32_t now_minute,
+                                  const RetrievalLimits& limits) {
+  const std::vector<const Memory*> all = stream.All();
+  return Retrieve(all, RelevanceByWords(all, query), now_minute, limits);
+}
+
 constexpr RetrievalLimits kOne = {1, 10000, 60};
 
 TEST(Memory, WordsIgnoreCaseAndOrderAndKeepTimesWhole) {
@@ -59,15 +65,15 @@ TEST(Memory, RetrievalPrefersTheRelevantTheRecentTheImportant) {
   MemoryStream stream;
   stream.Append(0, 0, MemoryKind::kHeard, 3, "Ben said: the concert is at the park at 18:00.");
   stream.Append(0, 0, MemoryKind::kHeard, 3, "Mia said: the honey is cheap.");
-  EXPECT_THAT(Ids(Retrieve(stream, WordsOf("Where is the concert?"), 0, kOne)), ElementsAre(0));
-  EXPECT_THAT(Ids(Retrieve(stream, WordsOf("honey"), 0, kOne)), ElementsAre(1));
+  EXPECT_THAT(Ids(Recall(stream, WordsOf("Where is the concert?"), 0, kOne)), ElementsAre(0));
+  EXPECT_THAT(Ids(Recall(stream, WordsOf("honey"), 0, kOne)), ElementsAre(1));
   // Without a question, the later of equals.
-  EXPECT_THAT(Ids(Retrieve(stream, {}, 0, kOne)), ElementsAre(1));
+  EXPECT_THAT(Ids(Recall(stream, {}, 0, kOne)), ElementsAre(1));
   stream.Append(0, 0, MemoryKind::kHeard, 9, "Ada said: fire!");
   stream.Append(0, 0, MemoryKind::kHeard, 3, "Leo said: hello.");
-  EXPECT_THAT(Ids(Retrieve(stream, {}, 0, kOne)), ElementsAre(2));
+  EXPECT_THAT(Ids(Recall(stream, {}, 0, kOne)), ElementsAre(2));
   stream.Append(0, 500, MemoryKind::kHeard, 3, "Leo said: hello again.");
-  EXPECT_THAT(Ids(Retrieve(stream, {}, 500, kOne)), ElementsAre(4));
+  EXPECT_THAT(Ids(Recall(stream, {}, 500, kOne)), ElementsAre(4));
 }
 
 TEST(Memory, RareWordsCountMoreThanCommonOnes) {
@@ -75,23 +81,44 @@ TEST(Memory, RareWordsCountMoreThanCommonOnes) {
   stream.Append(0, 0, MemoryKind::kHeard, 3, "the ring is the thing");
   for (int i = 0; i < 10; ++i) stream.Append(0, 0, MemoryKind::kHeard, 3, "the bread is fresh");
   // Ten memories have two of the three words, the first has the rare one.
-  EXPECT_THAT(Ids(Retrieve(stream, WordsOf("fresh bread ring"), 0, {1, 1000, 60})), ElementsAre(0));
+  EXPECT_THAT(Ids(Recall(stream, WordsOf("fresh bread ring"), 0, {1, 1000, 60})), ElementsAre(0));
 }
 
 TEST(Memory, RetrievalKeepsItsLimitsAndTheOrderOfTime) {
   MemoryStream stream;
   for (int i = 0; i < 50; ++i) stream.Append(0, i, MemoryKind::kSaw, 1 + i % 5, std::string(31, 'x'));
-  EXPECT_EQ(Retrieve(stream, {}, 50, {20, 10000, 60}).size(), 20u);
-  EXPECT_EQ(Retrieve(stream, {}, 50, {20, 200, 60}).size(), 5u);  // 40 bytes each, with the time
-  const std::vector<uint32_t> ids = Ids(Retrieve(stream, {}, 50, {20, 10000, 60}));
+  EXPECT_EQ(Recall(stream, {}, 50, {20, 10000, 60}).size(), 20u);
+  EXPECT_EQ(Recall(stream, {}, 50, {20, 200, 60}).size(), 5u);  // 40 bytes each, with the time
+  const std::vector<uint32_t> ids = Ids(Recall(stream, {}, 50, {20, 10000, 60}));
   EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end()));
-  EXPECT_TRUE(Retrieve(MemoryStream(), WordsOf("a"), 0, kOne).empty());
+  EXPECT_TRUE(Recall(MemoryStream(), WordsOf("a"), 0, kOne).empty());
+}
+
+TEST(Memory, RelevanceByEmbeddingsGoesFromTheLeastToTheMostSimilar) {
+  MemoryStream stream;
+  Embeddings embeddings;
+  const auto add = [&](MemoryKind kind, const Embedding& embedding) {
+    stream.Append(0, 0, kind, 3, "text " + std::to_string(stream.Size()));
+    embeddings.Append(embedding);
+  };
+  add(MemoryKind::kSaw, {100, 0});
+  add(MemoryKind::kPlanned, {0, 0});
+  add(MemoryKind::kSaw, {60, 80});
+  add(MemoryKind::kSaw, {80, 60});
+  const std::vector<const Memory*> all = stream.All();
+  const std::vector<int64_t> relevance = RelevanceByEmbeddings(all, embeddings, {1, 0});
+  EXPECT_THAT(relevance, ElementsAre(1000, 0, 0, testing::AllOf(testing::Ge(499), testing::Le(500))));
+  EXPECT_THAT(Ids(Retrieve(all, relevance, 0, kOne)), ElementsAre(0));
+  EXPECT_THAT(Ids(Retrieve(all, RelevanceByEmbeddings(all, embeddings, {0, 1}), 0, kOne)), ElementsAre(2));
+  // What all have equally tells nothing: the later of equals.
+  EXPECT_THAT(RelevanceByEmbeddings(all, embeddings, {0, 0}), testing::Each(0));
+  EXPECT_THAT(Ids(Retrieve(all, RelevanceByEmbeddings(all, embeddings, {0, 0}), 0, kOne)), ElementsAre(3));
 }
 
 TEST(Memory, PlansAreRememberedButNotRetrieved) {
   MemoryStream stream;
   stream.Append(0, 0, MemoryKind::kPlanned, 10, "You planned: a walk");
-  EXPECT_TRUE(Retrieve(stream, WordsOf("walk"), 0, kOne).empty());
+  EXPECT_TRUE(Recall(stream, WordsOf("walk"), 0, kOne).empty());
   EXPECT_EQ(stream.Size(), 1u);
 }
 

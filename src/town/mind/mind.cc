@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+
 namespace throng::town {
 namespace {
 
@@ -46,12 +48,14 @@ std::shared_ptr<const TownMind> TownMind::Seal(TownMind mind) {
   hasher.Add(mind.awake).Add(mind.planned_day).Add(mind.at).Add(mind.goal).Add(mind.tired);
   hasher.Add(mind.begun).Add(mind.activity).Add(mind.next_act).Add(mind.busy_until).Add(mind.quiet_until);
   if (mind.heard > 0) hasher.Add(mind.heard);
+  if (mind.embeddings.Size() > 0) hasher.Add("embeddings").Add(mind.embeddings.GetDigest());
   mind.digest_ = hasher.Finish();
   return std::make_shared<const TownMind>(std::move(mind));
 }
 
 void TownMind::Write(ByteWriter& out) const {
   memories.Write(out);
+  embeddings.Write(out);
   out.Add(uint64_t{plan->size()});
   for (const PlanEntry& entry : *plan) {
     out.Add(entry.hour).Add(entry.place).Add(std::string_view(entry.activity));
@@ -67,6 +71,10 @@ void TownMind::Write(ByteWriter& out) const {
 std::shared_ptr<const TownMind> TownMind::Read(ByteReader& in) {
   TownMind mind;
   mind.memories = MemoryStream::Read(in);
+  mind.embeddings = Embeddings::Read(in);
+  if (mind.embeddings.Size() > mind.memories.Size()) {
+    throw Error(ErrorCode::kCorrupt, "a mind has more embeddings than memories");
+  }
   auto plan = std::make_shared<Plan>();
   for (size_t left = in.GetCount(sizeof(PlanEntry::hour)); left > 0; --left) {
     PlanEntry& entry = plan->emplace_back();

@@ -8,6 +8,7 @@
 
 #include "sim/world.h"
 #include "town/content/content.h"
+#include "town/mind/embeddings.h"
 #include "town/mind/memory.h"
 
 namespace throng::town {
@@ -33,6 +34,7 @@ struct Contact {
 class TownMind : public sim::Mind {
  public:
   MemoryStream memories;
+  Embeddings embeddings;  // of the first memories; empty unless the town embeds (recall.h)
   std::shared_ptr<const Plan> plan = std::make_shared<const Plan>();
   std::shared_ptr<const std::vector<Contact>> contacts =
       std::make_shared<const std::vector<Contact>>();  // sorted by id
@@ -49,7 +51,7 @@ class TownMind : public sim::Mind {
   uint32_t heard = 0;         // number of announcements heard
 
   // Of what Write writes and Read reads; a change of either is another form.
-  static constexpr const char* kForm = "town mind 1";
+  static constexpr const char* kForm = "town mind 2";
 
   void Hash(Hasher& hasher) const override { hasher.Add(digest_); }
   void Write(ByteWriter& out) const override;

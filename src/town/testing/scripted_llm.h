@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "base/rng.h"
 #include "llm/llm.h"
 #include "town/content/json_file.h"
+#include "town/mind/memory.h"
 
 namespace throng::town {
 
@@ -145,7 +147,22 @@ class TestLlm : public llm::Llm {
     return Json({{"say", text}, {"end", last && rng.NextBelow(2) == 0}}).dump();
   }
 
+  // Each word is a direction of its own.
+  static std::string Embeddings(const llm::Request& request) {
+    Json embeddings = Json::array();
+    for (const Json& text : Json::parse(request.prompt).at("texts")) {
+      int sums[24] = {};
+      for (const uint64_t word : WordsOf(text.get<std::string>())) {
+        for (uint64_t i = 0; i < std::size(sums); ++i)
+          sums[i] += CounterRng(word, i).Next() % 2 == 0 ? 3 : -3;
+      }
+      embeddings.push_back(sums);
+    }
+    return embeddings.dump();
+  }
+
   static std::string Answer(const llm::Request& request) {
+    if (request.kind == llm::Kind::kEmbedding) return Embeddings(request);
     const CounterRng rng(request.key.agent, request.key.step, request.key.call, request.prompt.size());
     if (request.function == "plan") return Plan(request.prompt, rng);
     if (request.function == "act") return Act(request.prompt);
