@@ -337,6 +337,51 @@ TEST(JsonSchema, SharedPartsAreNotCopied) {
   EXPECT_TRUE(automaton.Matches(R"({"a":{"a":{"b":true},"c":false}})"));
 }
 
+// What follows a member is the same whether it is the first or comes after a comma.
+TEST(JsonSchema, EachOptionalMemberIsLaidOutOnce) {
+  Json schema = {{"type", "object"}, {"properties", Json::object()}};
+  const std::string padding(40, 'x');
+  for (int i = 0; i < 60; ++i) schema["properties"][fmt::format("{}{}", padding, i)] = {{"type", "boolean"}};
+  const std::string text = schema.dump();
+  Grammar grammar;
+  grammar.SetRoot(LowerJsonSchema(text, grammar));
+  EXPECT_LT(Program(grammar, nullptr).NumPositions(), 60 * 70u);
+  Automaton automaton(grammar);
+  EXPECT_TRUE(automaton.Matches("{}"));
+  EXPECT_TRUE(automaton.Matches(fmt::format(R"({{"{0}7":true,"{0}59":false}})", padding)));
+  EXPECT_FALSE(automaton.Matches(fmt::format(R"({{,"{0}7":true}})", padding)));
+  EXPECT_FALSE(automaton.Matches(fmt::format(R"({{"{0}7":true"{0}59":false}})", padding)));
+  EXPECT_FALSE(automaton.Matches(fmt::format(R"({{"{0}59":true,"{0}7":false}})", padding)));
+}
+
+// A node that ends several others is shared only where the same follows all of them.
+TEST(JsonSchema, SharedEndsKeepWhatFollowsThem) {
+  Grammar grammar;
+  const Grammar::Node end = grammar.Sequence({grammar.Bytes("a long common end"), grammar.Bytes(".")});
+  const Grammar::Node either = grammar.Choice(
+      {grammar.Sequence({grammar.Bytes("one "), end}), grammar.Sequence({grammar.Bytes("two "), end})});
+  grammar.SetRoot(grammar.Sequence({either, grammar.Bytes("!"), either, grammar.Bytes("?"), end}));
+  Automaton automaton(grammar);
+  EXPECT_TRUE(automaton.Matches("one a long common end.!two a long common end.?a long common end."));
+  EXPECT_FALSE(automaton.Matches("one a long common end.?two a long common end.!a long common end."));
+  EXPECT_FALSE(automaton.Matches("one a long common end.!two a long common end.?a long common end.!"));
+}
+
+// Branches of a oneOf that are choices themselves: each excludes all others.
+TEST(JsonSchema, ExcludedBranchesAreExpandedOnce) {
+  Json schema = {{"oneOf", Json::array()}};
+  for (int i = 0; i < 40; ++i) {
+    Json kinds = Json::array();
+    for (int k = 0; k < 4; ++k)
+      kinds.push_back({{"properties", {{"kind", {{"const", fmt::format("{}-{}", i, k)}}}}}});
+    schema["oneOf"].push_back({{"type", "object"}, {"required", {"kind"}}, {"anyOf", kinds}});
+  }
+  const Effort effort(150'000);
+  Automaton automaton(Lowered(schema.dump()));
+  EXPECT_TRUE(automaton.Matches(R"({"kind":"39-3"})"));
+  EXPECT_FALSE(automaton.Matches(R"({"kind":"40-3"})"));
+}
+
 TEST(JsonSchema, RefusesWithTheKeywordAndItsPath) {
   EXPECT_THAT(ErrorOf("{"), HasSubstr("not JSON"));
   EXPECT_THAT(ErrorOf("[]"), HasSubstr("# must be an object or a boolean"));
