@@ -18,7 +18,7 @@ namespace kv = throng::kv;
 
 namespace {
 
-constexpr size_t kWeightBytes = 256 << 10;  // more than any seed needs
+constexpr size_t kWeightBytes = 512 << 10;  // more than any seed needs
 constexpr size_t kAlignment = 32;           // of the weights in a file that does not say
 
 void Compute(const GgufFile& file) {
