@@ -41,18 +41,19 @@ def is_long(kind):
 
 
 class Client:
-    """One connection that is kept."""
+    """One connection, kept from one request to the next if the server does so: llama.cpp's closes it after each stream."""
 
-    def __init__(self, port):
+    def __init__(self, port, keeps=True):
         self.port = port
+        self.keeps = keeps
         self.reader = self.writer = None
 
     async def ask(self, kind):
         """The text of the answer, and the seconds until its first token and between each two pieces of its text."""
+        begin = time.monotonic()
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         body = json.dumps(request(kind))
-        begin = time.monotonic()
         self.writer.write(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
         head = await self.reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
@@ -65,6 +66,8 @@ class Client:
                 times.append(time.monotonic())
             if size == 0:
                 break
+        if not self.keeps:
+            self.close()
         times = times or [time.monotonic()]  # an answer without text
         events = events.decode().split("\n\n")
         assert events.pop() == "" and events.pop() == "data: [DONE]", events[-3:]
@@ -76,6 +79,7 @@ class Client:
     def close(self):
         if self.writer:
             self.writer.close()
+        self.writer = None
 
 
 def memory(pid):
@@ -84,15 +88,15 @@ def memory(pid):
     return int(re.search(r"RssAnon:\s*(\d+) kB", status)[1]) * 1024
 
 
-async def load(port, pid, streams, seconds):
-    alone = Client(port)
+async def load(port, pid, streams, seconds, keeps=True):
+    alone = Client(port, keeps)
     expected = [(await alone.ask(kind))[0] for kind in range(KINDS)]
     alone.close()
     waits, wrong, samples = Waits(), [], []
     begin = time.monotonic()
 
     async def stream(number):
-        client, count = Client(port), number
+        client, count = Client(port, keeps), number
         while time.monotonic() - begin < seconds:
             kind = count % KINDS
             count += 5
@@ -155,7 +159,7 @@ def load_throng(throng, flags, serve):
 def load_llama_server(flags):
     more = ["--threads", "2", "--ctx-size", str(TOKENS_PER_STREAM * flags.streams), "--parallel", str(flags.streams)]
     with tempfile.TemporaryDirectory() as folder, llama_server.LlamaServer(Path(folder), *more) as server:
-        return asyncio.run(load(int(server.address.split(":")[-1]), server.process.pid, flags.streams, flags.seconds))
+        return asyncio.run(load(int(server.address.split(":")[-1]), server.process.pid, flags.streams, flags.seconds, keeps=False))
 
 
 def compare(flags, serve):
