@@ -43,7 +43,7 @@ void UseConfig(std::string_view text) {
 void UseVocabulary(std::string_view text) {
   GgufWriter writer;
   writer.Add("general.architecture", "llama");
-  WriteVocabulary({.folder = "input", .tokenizer = ParseJson(text, "input")}, 0, writer);
+  WriteVocabulary({.folder = "input", .tokenizer = std::string(text)}, 0, writer);
   const std::vector<uint8_t> metadata = writer.Finish();
   const GgufFile file(metadata, "input");
   const Tokenizer tokenizer(file);

@@ -41,39 +41,45 @@ def is_long(kind):
 
 
 class Client:
-    """One connection that is kept."""
+    """One connection, kept from one request to the next if the server does so: llama.cpp's closes it after each stream."""
 
-    def __init__(self, port):
+    def __init__(self, port, keeps=True):
         self.port = port
+        self.keeps = keeps
         self.reader = self.writer = None
 
     async def ask(self, kind):
-        """The text of the answer, and the seconds until its first token."""
+        """The text of the answer, and the seconds until its first token and between each two pieces of its text."""
+        begin = time.monotonic()
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         body = json.dumps(request(kind))
-        begin = time.monotonic()
         self.writer.write(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
         head = await self.reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
-        events, first = b"", None
+        events, times = b"", []
         while True:
             size = int(await self.reader.readuntil(b"\r\n"), 16)
-            events += (await self.reader.readexactly(size + 2))[:-2]
-            if first is None and re.search(rb'"text": ?"[^"]', events):
-                first = time.monotonic() - begin
+            piece = (await self.reader.readexactly(size + 2))[:-2]
+            events += piece
+            if re.search(rb'"text": ?"[^"]', piece):
+                times.append(time.monotonic())
             if size == 0:
                 break
-        first = first or time.monotonic() - begin  # an answer without text
+        if not self.keeps:
+            self.close()
+        times = times or [time.monotonic()]  # an answer without text
         events = events.decode().split("\n\n")
         assert events.pop() == "" and events.pop() == "data: [DONE]", events[-3:]
         chunks = [json.loads(event.removeprefix("data: ")) for event in events]
         assert chunks[-1]["choices"][0]["finish_reason"], chunks[-1]
-        return "".join(chunk["choices"][0]["text"] for chunk in chunks), first
+        gaps = [after - before for before, after in zip(times, times[1:])]
+        return "".join(chunk["choices"][0]["text"] for chunk in chunks), times[0] - begin, gaps
 
     def close(self):
         if self.writer:
             self.writer.close()
+        self.writer = None
 
 
 def memory(pid):
@@ -82,21 +88,21 @@ def memory(pid):
     return int(re.search(r"RssAnon:\s*(\d+) kB", status)[1]) * 1024
 
 
-async def load(port, pid, streams, seconds):
-    alone = Client(port)
+async def load(port, pid, streams, seconds, keeps=True):
+    alone = Client(port, keeps)
     expected = [(await alone.ask(kind))[0] for kind in range(KINDS)]
     alone.close()
-    waits = {True: [], False: []}
-    wrong, samples = [], []
+    waits, wrong, samples = Waits(), [], []
     begin = time.monotonic()
 
     async def stream(number):
-        client, count = Client(port), number
+        client, count = Client(port, keeps), number
         while time.monotonic() - begin < seconds:
             kind = count % KINDS
             count += 5
-            text, first = await client.ask(kind)
-            waits[is_long(kind)].append(first)
+            text, first, gaps = await client.ask(kind)
+            waits.first[is_long(kind)].append(first)
+            waits.between[is_long(kind)] += gaps
             if text != expected[kind]:
                 wrong.append((kind, text, expected[kind]))
         client.close()
@@ -114,9 +120,26 @@ def percentile(values, part):
     return sorted(values)[min(int(len(values) * part), len(values) - 1)]
 
 
-def show_waits(waits):
-    for name, long in ("short", False), ("long", True):
-        print(f"first token of {name} answers: p50 {percentile(waits[long], 0.5):.3f} s, p99 {percentile(waits[long], 0.99):.3f} s")
+class Waits:
+    """Seconds of long (True) and short answers until the first token, and between two pieces of text."""
+
+    def __init__(self):
+        self.first = {True: [], False: []}
+        self.between = {True: [], False: []}
+
+    def add(self, others):
+        for long in True, False:
+            self.first[long] += others.first[long]
+            self.between[long] += others.between[long]
+
+    def answers(self):
+        return sum(map(len, self.first.values()))
+
+    def show(self):
+        for name, long in ("short", False), ("long", True):
+            first, between = self.first[long], self.between[long]
+            print(f"{name} answers: first token p50 {percentile(first, 0.5):.3f} s, p99 {percentile(first, 0.99):.3f} s; "
+                  f"next p50 {percentile(between, 0.5):.3f} s, p99 {percentile(between, 0.99):.3f} s")
 
 
 def load_throng(throng, flags, serve):
@@ -136,21 +159,19 @@ def load_throng(throng, flags, serve):
 def load_llama_server(flags):
     more = ["--threads", "2", "--ctx-size", str(TOKENS_PER_STREAM * flags.streams), "--parallel", str(flags.streams)]
     with tempfile.TemporaryDirectory() as folder, llama_server.LlamaServer(Path(folder), *more) as server:
-        return asyncio.run(load(int(server.address.split(":")[-1]), server.process.pid, flags.streams, flags.seconds))
+        return asyncio.run(load(int(server.address.split(":")[-1]), server.process.pid, flags.streams, flags.seconds, keeps=False))
 
 
 def compare(flags, serve):
     assert llama_server.PROGRAM, llama_server.SKIPPED
     servers = {"throng": lambda: load_throng(flags.throng, flags, serve), "llama-server": lambda: load_llama_server(flags)}
-    waits = {name: {True: [], False: []} for name in servers}
+    waits = {name: Waits() for name in servers}
     for _ in range(ROUNDS):
         for name, run in servers.items():
-            for long, seconds in run()[0].items():
-                waits[name][long] += seconds
+            waits[name].add(run()[0])
     for name in servers:
-        answers = sum(map(len, waits[name].values()))
-        print(f"{name}: {answers} answers to {flags.streams} streams in {ROUNDS} times {flags.seconds:g} s")
-        show_waits(waits[name])
+        print(f"{name}: {waits[name].answers()} answers to {flags.streams} streams in {ROUNDS} times {flags.seconds:g} s")
+        waits[name].show()
 
 
 def main():
@@ -165,12 +186,12 @@ def main():
         return
     waits, wrong, samples = load_throng(flags.throng, flags, serve)
     half = len(samples) // 2
-    print(f"{flags.streams} streams for {flags.seconds:g} s: {sum(map(len, waits.values()))} answers, {len(wrong)} wrong")
-    show_waits(waits)
+    print(f"{flags.streams} streams for {flags.seconds:g} s: {waits.answers()} answers, {len(wrong)} wrong")
+    waits.show()
     print(f"memory: {max(samples[:half]) >> 20} MiB at most in the first half, {max(samples[half:]) >> 20} in the second")
     assert not wrong, wrong[0]
     assert max(samples[half:]) < MEMORY_GROWTH * max(samples[:half])
-    assert percentile(waits[False], 0.5) < 2 * percentile(waits[True], 0.5) + 0.1, "short answers wait for long ones"
+    assert percentile(waits.first[False], 0.5) < 2 * percentile(waits.first[True], 0.5) + 0.1, "short answers wait for long ones"
 
 
 if __name__ == "__main__":

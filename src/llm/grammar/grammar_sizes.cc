@@ -39,6 +39,7 @@ GrammarSizes::GrammarSizes(const Grammar& grammar) : grammar_(grammar) {
       nullable_[node] = more = true;
     }
   }
+  FindTails(order);
   std::vector<int> nested(size);
   for (const Grammar::Node node : order) {
     size_[node] = SizeOf(node);
@@ -46,10 +47,29 @@ GrammarSizes::GrammarSizes(const Grammar& grammar) : grammar_(grammar) {
       nested[node] = std::max(nested[node], nested[child] + 1);
     const Grammar::Kind kind = grammar_[node].kind;
     if (kind != Grammar::Kind::kBytes && kind != Grammar::Kind::kRepeat) {
-      const bool is_shared = uses_[node] > 1 && size_[node] > kMostInlined;
+      const bool is_shared = uses_[node] > 1 && size_[node] > kMostInlined && tail_of_[node] == node;
       is_body_[node] = is_body_[node] || is_shared || nested[node] > kMostNested;
     }
     if (is_body_[node]) size_[node] = 1, nested[node] = 0;
+  }
+}
+
+// From the root on: a part that ends two nodes, or stands within one, is the tail of itself alone.
+void GrammarSizes::FindTails(const std::vector<Grammar::Node>& order) {
+  constexpr Grammar::Node kNone = ~0u;
+  tail_of_.assign(grammar_.Size(), kNone);
+  for (size_t i = order.size(); i-- > 0;) {
+    const Grammar::Node node = order[i];
+    const Grammar::Item& item = grammar_[node];
+    if (is_body_[node] || tail_of_[node] == kNone) tail_of_[node] = node;
+    for (size_t c = 0; c < item.children.size(); ++c) {
+      const Grammar::Node child = item.children[c];
+      const bool is_last = item.kind == Grammar::Kind::kSequence ? c + 1 == item.children.size()
+                                                                 : item.kind != Grammar::Kind::kRepeat;
+      const Grammar::Node whole = is_last ? tail_of_[node] : child;
+      Grammar::Node& of = tail_of_[child];
+      of = of == kNone || of == whole ? whole : child;
+    }
   }
 }
 

@@ -1,9 +1,9 @@
 #include "llm/grammar/program.h"
 
 #include <algorithm>
-#include <span>
 
 #include "base/error.h"
+#include "llm/regular/lists.h"
 
 namespace throng::llm {
 namespace {
@@ -103,39 +103,17 @@ void Program::RefuseLeftRecursion() const {
   }
 }
 
-namespace {
-
-// The elements of each of several lists, one after the other.
-class Lists {
- public:
-  // each(add) calls add(list, element) for all of them, in any order, twice the same.
-  template <typename Each>
-  Lists(size_t size, const Each& each) : first_(size + 1) {
-    each([&](uint32_t list, uint32_t) { ++first_[list + 1]; });
-    for (size_t i = 0; i < size; ++i) first_[i + 1] += first_[i];
-    elements_.resize(first_[size]);
-    std::vector<uint32_t> next(first_.begin(), first_.end() - 1);
-    each([&](uint32_t list, uint32_t element) { elements_[next[list]++] = element; });
-  }
-  std::span<const uint32_t> operator[](uint32_t list) const {
-    return std::span(elements_).subspan(first_[list], first_[list + 1] - first_[list]);
-  }
-
- private:
-  std::vector<uint32_t> first_;  // of each list in elements_
-  std::vector<uint32_t> elements_;
-};
-
-}  // namespace
-
 // The least is settled first, as in Dijkstra's algorithm: a need depends on smaller ones only.
 void Program::FindNeeds() {
-  // The positions whose need depends on a position's.
+  // The positions whose need depends on a position's. Edges to the same one often follow each other.
   const Lists users(positions_.size(), [&](const auto& add) {
     for (Pos pos = 0; pos < positions_.size(); ++pos) {
       const Position& at = positions_[pos];
       if (at.kind == Kind::kCall) add(at.number, pos);
-      for (uint32_t e = 0; at.kind != Kind::kCall && e < at.number; ++e) add(edges_[at.first + e].next, pos);
+      for (uint32_t e = 0; at.kind != Kind::kCall && e < at.number; ++e) {
+        const Pos next = edges_[at.first + e].next;
+        if (e == 0 || next != edges_[at.first + e - 1].next) add(next, pos);
+      }
     }
   });
   const Lists callers(bodies_.size(), [&](const auto& add) {

@@ -58,7 +58,11 @@ class Program::Builder {
 
  private:
   Pos Build(Grammar::Node node, Pos next) {
-    return sizes_.IsBody(node) ? Call(BodyOf(node, false), next) : Items(node, next);
+    if (sizes_.IsBody(node)) return Call(BodyOf(node, false), next);
+    if (!sizes_.IsSharedTail(node)) return Items(node, next);
+    const uint64_t key = uint64_t{node} << 32 | next;
+    if (const auto found = shared_.find(key); found != shared_.end()) return found->second;
+    return shared_[key] = Items(node, next);
   }
 
   Pos Items(Grammar::Node node, Pos next) {
@@ -240,9 +244,13 @@ class Program::Builder {
         laid.end_positions = static_cast<uint32_t>(program.positions_.size());
         laid.end_edges = static_cast<uint32_t>(program.edges_.size());
       }
-      const auto [shift, is_new] = shifts_.try_emplace(uint64_t{chars} << 32 | next, 0);
-      if (is_new && !is_first) shift->second = Copy(laid, next);
-      for (const Edge& edge : laid.first) first.push_back(Shifted(edge, laid, shift->second, next));
+      uint32_t shift = 0;
+      if (laid.positions != laid.end_positions) {  // else all characters are single bytes
+        const auto [found, is_new] = shifts_.try_emplace(uint64_t{chars} << 32 | next, 0);
+        if (is_new && !is_first) found->second = Copy(laid, next);
+        shift = found->second;
+      }
+      for (const Edge& edge : laid.first) first.push_back(Shifted(edge, laid, shift, next));
     }
 
    private:
@@ -293,19 +301,10 @@ class Program::Builder {
     std::vector<uint32_t> text_in;  // by class
     for (const CodePoints& chars : texts.Classes()) text_in.push_back(PlainTextIn(chars));
     CharsOf chars(*this, texts.Classes(), in_string);
-    std::map<uint32_t, uint32_t> text_to;  // by the next state
+    std::vector<Edge> edges;
     for (size_t i = 0; i < bytes.size(); ++i) {
-      text_to.clear();
-      std::set<std::pair<uint32_t, uint32_t>> seen;
-      for (const Regular::Edge& edge : texts.States()[i].edges) {
-        if (text_in[edge.chars] > 0 && seen.emplace(edge.chars, edge.next).second)
-          text_to[edge.next] += text_in[edge.chars];
-      }
-      const bool has_all =
-          !text_to.empty() && std::all_of(text_to.begin(), text_to.end(),
-                                          [](const auto& to) { return to.second == kPlainTextSize; });
-      if (has_all) HasAllPlainText(bytes[i]);
-      std::vector<Edge> edges;
+      if (LeadsAllPlainTextOn(texts.States()[i], text_in)) HasAllPlainText(bytes[i]);
+      edges.clear();
       for (const Regular::Edge& edge : texts.States()[i].edges)
         chars.Add(edge.chars, entries[edge.next], edges);
       Effort::Spend(edges.size());
@@ -315,6 +314,22 @@ class Program::Builder {
       program_.edges_.insert(program_.edges_.end(), edges.begin(), edges.end());
     }
     return entries[0];
+  }
+
+  // Whether all characters of plain text lead from a state to the same others. text_in: by class, how many
+  // the class has.
+  static bool LeadsAllPlainTextOn(const Regular::State& state, const std::vector<uint32_t>& text_in) {
+    uint64_t total = 0;
+    for (const Regular::Edge& edge : state.edges) total += text_in[edge.chars];
+    if (total < kPlainTextSize) return false;
+    std::set<std::pair<uint32_t, uint32_t>> seen;
+    std::map<uint32_t, uint32_t> text_to;  // by the next state
+    for (const Regular::Edge& edge : state.edges) {
+      if (text_in[edge.chars] > 0 && seen.emplace(edge.chars, edge.next).second)
+        text_to[edge.next] += text_in[edge.chars];
+    }
+    return std::all_of(text_to.begin(), text_to.end(),
+                       [](const auto& to) { return to.second == kPlainTextSize; });
   }
 
   void HasAllPlainText(Pos pos) {
@@ -392,6 +407,7 @@ class Program::Builder {
   const Grammar& grammar_;
   const GrammarSizes sizes_;
   Program& program_;
+  std::unordered_map<uint64_t, Pos> shared_;  // by a shared tail and the position that follows
   std::unordered_map<Grammar::Node, uint32_t> bodies_;
   std::vector<Grammar::Node> body_nodes_;                     // by body
   std::string name_;                                          // of the rule that is being laid out

@@ -33,8 +33,8 @@ class SchemaLowering {
   using Json = nlohmann::ordered_json;
 
   struct Member {
-    Grammar::Node first;  // key and value
-    Grammar::Node next;   // the same after a comma
+    Grammar::Node key;
+    Grammar::Node value;
     bool is_required = false;
   };
   // The members of an object that is being lowered, and how many of them it may have.

@@ -62,9 +62,7 @@ Grammar::Node SchemaLowering::Object(const SchemaParts& parts) {
           path, fmt::format("requires the member {}, which it does not allow", Json(name).dump()))};
     if (!value) continue;
     if (!style_.IsJson()) CheckBareName(name, path);
-    const std::string key = style_.Key(name) + ":";
-    members.named.push_back({grammar_.Sequence({grammar_.Bytes(key), *value}),
-                             grammar_.Sequence({grammar_.Bytes("," + key), *value}), is_required});
+    members.named.push_back({grammar_.Bytes(style_.Key(name) + ":"), *value, is_required});
   }
   if (has_others) members.other = Others(names, allowed, named, path);
   return grammar_.Sequence({grammar_.Bytes("{"), Tail(members, path)});
@@ -203,15 +201,22 @@ Grammar::Node SchemaLowering::Tail(const Members& members, const std::string& pa
                                          most == Grammar::kUnbounded ? most : most - 1)});
     node = grammar_.Sequence({least == 0 ? grammar_.Optional(some) : some, end});
   }
+  const Grammar::Node comma = grammar_.Bytes(",");
   for (int64_t i = size; i-- > 0;) {
     CheckSize(path);
     const Member& member = members.named[static_cast<size_t>(i)];
+    // A member and what follows it, the same for a first member and one after a comma.
+    std::vector<std::optional<Grammar::Node>> with(rest.size());
+    for (int64_t count = 1; count <= std::min(i + 1, counts); ++count) {
+      const std::optional<Grammar::Node>& after = rest[index(count)];
+      if (after) with[index(count)] = grammar_.Sequence({member.key, member.value, *after});
+    }
     std::vector<std::optional<Grammar::Node>> before(rest.size());
     for (int64_t count = 0; count <= std::min(i, counts); ++count) {
       std::vector<Grammar::Node> choices;
-      const std::optional<Grammar::Node>& after = rest[index(count + 1)];
+      const std::optional<Grammar::Node>& after = with[index(count + 1)];
       if (after && (!has_max || count < members.max))
-        choices.push_back(grammar_.Sequence({count == 0 ? member.first : member.next, *after}));
+        choices.push_back(count == 0 ? *after : grammar_.Sequence({comma, *after}));
       if (!member.is_required && rest[index(count)]) choices.push_back(*rest[index(count)]);
       if (!choices.empty()) before[index(count)] = Choice(std::move(choices));
     }

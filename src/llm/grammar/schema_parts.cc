@@ -161,11 +161,14 @@ SchemaDocument::Cases SchemaDocument::ExpandAll(const SchemaParts& parts) {
   return cases;
 }
 
-SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
+// Each schema once: those that a oneOf excludes are asked for by each of its other branches.
+const SchemaDocument::Cases& SchemaDocument::Expand(const SchemaPart& part) {
+  static const Cases kAll = {{}}, kNothing;
   const Json* schema = part.schema;
   const std::string& path = part.path;
-  if (*schema == Json(true)) return {{}};
-  if (*schema == Json(false)) return {};
+  if (*schema == Json(true)) return kAll;
+  if (*schema == Json(false)) return kNothing;
+  if (const auto found = expanded_.find(schema); found != expanded_.end()) return found->second;
   if (!schema->is_object()) throw WrongSchema(path, "must be an object or a boolean");
   if (std::find(path_.begin(), path_.end(), schema) != path_.end())
     throw UnsupportedSchema(path, "refers to itself without a property or an item between");
@@ -190,8 +193,8 @@ SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
   if (Find(*schema, "anyOf") != nullptr) {
     Cases any;
     for (const SchemaPart& one : WithListsMerged(list("anyOf"), path + "/anyOf")) {
-      Cases more = Expand(one);
-      std::move(more.begin(), more.end(), std::back_inserter(any));
+      const Cases& more = Expand(one);
+      any.insert(any.end(), more.begin(), more.end());
     }
     cases = And(cases, any, path + "/anyOf");
   }
@@ -199,7 +202,7 @@ SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
     Cases one;
     const SchemaParts parts = list("oneOf");
     for (size_t i = 0; i < parts.size(); ++i) {
-      for (Case& option : Expand(parts[i])) {
+      for (Case option : Expand(parts[i])) {
         for (size_t j = 0; j < parts.size(); ++j)
           if (j != i) option.excluded.push_back(parts[j]);
         one.push_back(std::move(option));
@@ -214,7 +217,7 @@ SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
       cases = And(cases, Dependencies({map, fmt::format("{}/{}", path, keyword)}), path);
   }
   path_.pop_back();
-  return cases;
+  return expanded_[schema] = std::move(cases);
 }
 
 // Branches that only list values, as one: hundreds of them are common, and multiplied by other alternatives.

@@ -81,7 +81,7 @@ class SchemaDocument {
 
   void FindNames(const Json& value, const std::string& path, int depth);
   SchemaPart Target(const Json& reference, const std::string& path);
-  Cases Expand(const SchemaPart& part);
+  const Cases& Expand(const SchemaPart& part);
   Cases ExpandAll(const SchemaParts& parts);
   SchemaParts WithListsMerged(const SchemaParts& any, const std::string& where);
   // What the part does not allow, of what `answer` allows.
@@ -102,7 +102,8 @@ class SchemaDocument {
   Json root_;
   std::map<std::string, SchemaPart, std::less<>> names_;  // by $id and $anchor, as references write them
   std::deque<Json> made_;
-  std::vector<const Json*> path_;  // the schemas that are being expanded
+  std::map<const Json*, Cases> expanded_;  // by schema
+  std::vector<const Json*> path_;          // the schemas that are being expanded
   size_t steps_ = 0;
   std::optional<Json> moved_;  // for CheckOf
   // By schema, types and what is known; null where nothing is left to judge.

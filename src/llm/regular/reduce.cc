@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "llm/effort.h"
+#include "llm/regular/lists.h"
 #include "llm/regular/regular.h"
 
 namespace throng::llm {
@@ -143,23 +144,21 @@ std::vector<Regular::State> Minimised(const std::vector<Regular::State>& states,
     uint32_t from, chars, to;
   };
   std::vector<Edge> edges;
-  std::vector<std::vector<uint32_t>> with_class(num_classes);
-  std::vector<std::vector<uint32_t>> into(states.size());
-  for (uint32_t s = 0; s < states.size(); ++s) {
-    for (const Regular::Edge& edge : states[s].edges) {
-      const auto id = static_cast<uint32_t>(edges.size());
-      with_class[edge.chars].push_back(id);
-      into[edge.next].push_back(id);
-      edges.push_back({s, edge.chars, edge.next});
-    }
-  }
+  for (uint32_t s = 0; s < states.size(); ++s)
+    for (const Regular::Edge& edge : states[s].edges) edges.push_back({s, edge.chars, edge.next});
+  const Lists with_class(num_classes, [&](const auto& add) {
+    for (uint32_t id = 0; id < edges.size(); ++id) add(edges[id].chars, id);
+  });
+  const Lists into(states.size(), [&](const auto& add) {
+    for (uint32_t id = 0; id < edges.size(); ++id) add(edges[id].to, id);
+  });
   Blocks of_states(states.size());
   for (uint32_t s = 0; s < states.size(); ++s)
     if (states[s].accepts) of_states.Mark(s);
   of_states.Split();
   Blocks of_edges(edges.size());
-  for (const auto& ids : with_class) {
-    for (const uint32_t id : ids) of_edges.Mark(id);
+  for (uint32_t chars = 0; chars < num_classes; ++chars) {
+    for (const uint32_t id : with_class[chars]) of_edges.Mark(id);
     of_edges.Split();
   }
   uint32_t state_block = 1;  // the first block need not refine: the others do

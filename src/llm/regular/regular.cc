@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/text/utf8.h"
 #include "llm/effort.h"
+#include "llm/regular/lists.h"
 
 namespace throng::llm {
 namespace {
@@ -39,11 +40,17 @@ class Budget {
   size_t edges_ = 0;
 };
 
+// By state: those with an edge to it.
+Lists Before(const std::vector<Regular::State>& states) {
+  return {states.size(), [&](const auto& add) {
+            for (size_t s = 0; s < states.size(); ++s)
+              for (const Regular::Edge& edge : states[s].edges) add(edge.next, static_cast<uint32_t>(s));
+          }};
+}
+
 // States that are reached from the start, in that order, and from which a text can be completed.
 std::vector<uint32_t> Useful(const std::vector<Regular::State>& states) {
-  std::vector<std::vector<uint32_t>> before(states.size());
-  for (size_t s = 0; s < states.size(); ++s)
-    for (const Regular::Edge& edge : states[s].edges) before[edge.next].push_back(static_cast<uint32_t>(s));
+  const Lists before = Before(states);
   std::vector<bool> completes(states.size());
   std::vector<uint32_t> stack;
   const auto complete = [&](uint32_t state) {
@@ -73,11 +80,10 @@ std::vector<uint32_t> Useful(const std::vector<Regular::State>& states) {
 
 // From each state, the characters of the shortest text that completes it. All states are useful.
 std::vector<int64_t> FewestCharacters(const Regular& a) {
-  std::vector<std::vector<uint32_t>> before(a.States().size());
+  const Lists before = Before(a.States());
   std::vector<int64_t> fewest(a.States().size(), -1);
   std::vector<uint32_t> queue;
   for (uint32_t s = 0; s < a.States().size(); ++s) {
-    for (const Regular::Edge& edge : a.States()[s].edges) before[edge.next].push_back(s);
     if (!a.States()[s].accepts) continue;
     fewest[s] = 0;
     queue.push_back(s);
@@ -341,6 +347,7 @@ Regular WithLength(const Regular& a, int64_t min, int64_t max, std::string_view 
     for (size_t i = 0; i < here.reached.size(); ++i) {
       const uint32_t from = here.reached[i];
       std::vector<Regular::Edge> edges;
+      edges.reserve(a.States()[from].edges.size());
       for (const Regular::Edge& edge : a.States()[from].edges) {
         if (is_bounded && length + 1 + least[edge.next] > max) continue;
         edges.push_back({edge.chars, id_of(edge.next, loops ? length : length + 1, to)});

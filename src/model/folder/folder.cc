@@ -73,7 +73,7 @@ class Folder {
   void AddVocabulary(uint32_t size) {
     if (!Has("tokenizer.json")) throw MakeError(ErrorCode::kIo, "{}: the folder lacks tokenizer.json", path_);
     const VocabularyFiles files{path_,
-                                Read("tokenizer.json"),
+                                ReadFile(Path("tokenizer.json")),
                                 ReadOrEmpty("tokenizer_config.json"),
                                 config_,
                                 ReadOrEmpty("generation_config.json"),

@@ -2,19 +2,20 @@
 
 #include <algorithm>
 #include <optional>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "model/folder/tokenizer_json.h"
+#include "model/gguf/gguf_values.h"
 #include "model/gguf/gguf_writer.h"
 #include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/tokenizer_index.h"
 
 namespace throng::model {
 namespace {
 
 using nlohmann::json;
 
-constexpr uint32_t kMaxTokens = 1 << 24;
 constexpr std::string_view kSpaceSymbol = "\u2581";
 
 bool IsByteName(std::string_view name) {
@@ -24,7 +25,8 @@ bool IsByteName(std::string_view name) {
 class VocabularyWriter {
  public:
   VocabularyWriter(const VocabularyFiles& files, uint32_t size, GgufWriter& writer)
-      : tokenizer_(files.folder + "/tokenizer.json", files.tokenizer),
+      : json_(ReadTokenizerJson(files.tokenizer, files.folder + "/tokenizer.json")),
+        tokenizer_(files.folder + "/tokenizer.json", json_.values),
         tokenizer_config_(files.folder + "/tokenizer_config.json", files.tokenizer_config),
         config_(files.folder + "/config.json", files.config),
         generation_config_(files.folder + "/generation_config.json", files.generation_config),
@@ -40,7 +42,8 @@ class VocabularyWriter {
     }
     by_characters_ = model->BoolOr("byte_fallback", false);
     ReadTokens(*model);
-    ReadMerges(*model);
+    if (const json* merges = model->Find("merges"); merges == nullptr || !merges->is_array())
+      Fail("lacks the list model.merges");
     WriteKind();
     WriteTokens();
     WriteSpecial(*model);
@@ -54,35 +57,43 @@ class VocabularyWriter {
     TokenType type = TokenType::kUnused;
   };
 
+  static bool IsOfVocab(const Token& token) {
+    return token.type == TokenType::kNormal || token.type == TokenType::kByte ||
+           token.type == TokenType::kUnknown;
+  }
+
   [[noreturn]] void Fail(const std::string& what) const {
     throw MakeError(ErrorCode::kCorrupt, "{}: {}", tokenizer_.Name(), what);
   }
 
-  Token& At(const json& id) {
-    if (!id.is_number_unsigned() || id.get<uint64_t>() >= kMaxTokens) {
-      Fail(fmt::format("a token has the id {}; 0 to {} are allowed", ShortJson(id), kMaxTokens - 1));
-    }
-    const auto i = id.get<size_t>();
-    if (i >= tokens_.size()) tokens_.resize(i + 1);
-    return tokens_[i];
+  Token& At(size_t id) {
+    if (id >= tokens_.size()) tokens_.resize(id + 1);
+    return tokens_[id];
+  }
+
+  auto NameOf() const {
+    return [this](int32_t id) -> std::string_view { return tokens_[static_cast<size_t>(id)].name; };
   }
 
   void ReadTokens(const JsonObject& model) {
     const auto vocab = model.Object("vocab");
     if (!vocab) Fail("lacks the key model.vocab");
     tokens_.resize(size_);
-    for (const auto& [name, id] : model.Find("vocab")->items()) {
+    for (const auto& [name, id] : json_.vocab) {
       Token& token = At(id);
-      if (token.type != TokenType::kUnused) Fail(fmt::format("two tokens have the id {}", ShortJson(id)));
-      token = {name, by_characters_ && IsByteName(name) ? TokenType::kByte : TokenType::kNormal};
+      if (token.type != TokenType::kUnused) Fail(fmt::format("two tokens have the id '{}'", id));
+      token = {std::string(name), by_characters_ && IsByteName(name) ? TokenType::kByte : TokenType::kNormal};
     }
     ReadAdded();
     const std::string unknown = model.TextOr("unk_token", "");
+    ids_ = TextIndex(tokens_.size());
     for (size_t id = 0; id < tokens_.size(); ++id) {
       Token& token = tokens_[id];
       if (token.type == TokenType::kUnused) token.name = fmt::format("[PAD{}]", id);
       if (!unknown.empty() && token.name == unknown) token.type = TokenType::kUnknown;
-      ids_.emplace(token.name, static_cast<uint32_t>(id));
+      const auto first = static_cast<size_t>(ids_.Insert(token.name, static_cast<int32_t>(id), NameOf()));
+      if (first != id && IsOfVocab(token) && IsOfVocab(tokens_[first]))
+        Fail(fmt::format("the key {} occurs twice in an object", Quoted(token.name)));
     }
   }
 
@@ -96,27 +107,8 @@ class VocabularyWriter {
         Fail(fmt::format("an added token is {}; an object with id and content is expected", ShortJson(each)));
       const JsonObject token(tokenizer_.Name(), each);
       const bool special = token.BoolOr("special", false);
-      At(each["id"]) = {token.Text("content"), special ? TokenType::kControl : TokenType::kUserDefined};
-    }
-  }
-
-  // Pairs, as lists of two or with a space between.
-  void ReadMerges(const JsonObject& model) {
-    const json* merges = model.Find("merges");
-    if (merges == nullptr || !merges->is_array()) Fail("lacks the list model.merges");
-    for (const json& merge : *merges) {
-      if (merge.is_string()) {
-        merges_.push_back(merge.get<std::string>());
-        continue;
-      }
-      const bool is_pair =
-          merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string();
-      if (!is_pair) Fail(fmt::format("a merge is {}; two strings are expected", ShortJson(merge)));
-      merges_.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
-      if (std::ranges::count(merges_.back(), ' ') != 1) {
-        Fail(
-            fmt::format("the merge {} has a space within a token, which is not supported", ShortJson(merge)));
-      }
+      At(token.Count("id", kMaxTokens - 1)) = {token.Text("content"),
+                                               special ? TokenType::kControl : TokenType::kUserDefined};
     }
   }
 
@@ -159,12 +151,12 @@ class VocabularyWriter {
     if (!by_characters_) {
       writer_.Add("tokenizer.ggml.model", "gpt2");
       writer_.Add("tokenizer.ggml.pre", RecognisePreTokenizer(tokenizer_));
-      writer_.Add("tokenizer.ggml.merges", merges_);
+      writer_.Add("tokenizer.ggml.merges", json_.merges);
       return;
     }
     if (!HasPrefix()) {
       writer_.Add("tokenizer.ggml.model", "gemma4");
-      writer_.Add("tokenizer.ggml.merges", merges_);
+      writer_.Add("tokenizer.ggml.merges", json_.merges);
       return;
     }
     writer_.Add("tokenizer.ggml.model", "llama");
@@ -175,18 +167,17 @@ class VocabularyWriter {
 
   // SentencePiece orders its tokens by score, as the merges that make them are ordered.
   std::vector<float> Scores() const {
-    std::vector<float> scores(tokens_.size(), -static_cast<float>(merges_.size()));
-    for (size_t rank = merges_.size(); rank-- > 0;) {
-      std::string made = merges_[rank];
+    std::vector<float> scores(tokens_.size(), -static_cast<float>(json_.merges.size()));
+    for (size_t rank = json_.merges.size(); rank-- > 0;) {
+      std::string made(json_.merges[rank]);
       std::erase(made, ' ');
-      const auto found = ids_.find(made);
-      if (found != ids_.end()) scores[found->second] = -static_cast<float>(rank);
+      if (const auto id = IdOf(made)) scores[*id] = -static_cast<float>(rank);
     }
     return scores;
   }
 
   void WriteTokens() {
-    std::vector<std::string> names;
+    std::vector<std::string_view> names;
     std::vector<int32_t> types;
     for (const Token& token : tokens_) {
       names.push_back(token.name);
@@ -196,9 +187,9 @@ class VocabularyWriter {
     writer_.Add("tokenizer.ggml.token_type", types);
   }
 
-  std::optional<uint32_t> IdOf(const std::string& name) const {
-    const auto found = ids_.find(name);
-    return found == ids_.end() ? std::nullopt : std::optional(found->second);
+  std::optional<uint32_t> IdOf(std::string_view name) const {
+    const int32_t id = ids_.Find(name, NameOf());
+    return id < 0 ? std::nullopt : std::optional(static_cast<uint32_t>(id));
   }
 
   // A token that tokenizer_config.json names, as a string or an object with its content.
@@ -304,14 +295,14 @@ class VocabularyWriter {
     }
   }
 
+  const TokenizerJson json_;
   const JsonObject tokenizer_, tokenizer_config_, config_, generation_config_;
   const std::string& chat_template_;
   const uint32_t size_;
   GgufWriter& writer_;
   bool by_characters_ = false;
   std::vector<Token> tokens_;
-  std::unordered_map<std::string, uint32_t> ids_;
-  std::vector<std::string> merges_;
+  TextIndex ids_;
 };
 
 }  // namespace

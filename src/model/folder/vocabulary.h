@@ -12,10 +12,10 @@ namespace throng::model {
 
 class GgufWriter;
 
-// Objects of the folder's files; empty ones where there is no such file.
+// The folder's files, as objects but for the first; empty ones where there is no such file.
 struct VocabularyFiles {
-  std::string folder;  // for messages
-  nlohmann::json tokenizer;
+  std::string folder;     // for messages
+  std::string tokenizer;  // the text of tokenizer.json
   nlohmann::json tokenizer_config = nlohmann::json::object();
   nlohmann::json config = nlohmann::json::object();
   nlohmann::json generation_config = nlohmann::json::object();

@@ -74,7 +74,6 @@ const Json kReplace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"co
 
 // As if they were read: numbers that are written here have another kind.
 std::vector<uint8_t> Write(VocabularyFiles files, uint32_t size = 0) {
-  files.tokenizer = Json::parse(files.tokenizer.dump());
   files.generation_config = Json::parse(files.generation_config.dump());
   GgufWriter writer;
   writer.Add("general.architecture", "llama");
@@ -84,7 +83,7 @@ std::vector<uint8_t> Write(VocabularyFiles files, uint32_t size = 0) {
 
 std::string Refusal(const Json& tokenizer) {
   try {
-    Write({.folder = "f", .tokenizer = tokenizer});
+    Write({.folder = "f", .tokenizer = tokenizer.dump()});
   } catch (const Error& error) {
     return error.what();
   }
@@ -94,7 +93,7 @@ std::string Refusal(const Json& tokenizer) {
 TEST(Vocabulary, OfBytes) {
   const std::vector<uint8_t> bytes = Write(
       {.folder = "f",
-       .tokenizer = ByteTokenizer(),
+       .tokenizer = ByteTokenizer().dump(),
        .tokenizer_config = {{"eos_token", {{"content", "<|stop|>"}}}, {"chat_template", "{{ messages }}"}},
        .generation_config = {{"eos_token_id", {259, 258}}}},
       263);
@@ -117,7 +116,7 @@ TEST(Vocabulary, OfCharactersWithASpaceInFront) {
                            {"normalizers", {{{"type", "Prepend"}, {"prepend", "\u2581"}}, kReplace}}};
   const std::vector<uint8_t> bytes =
       Write({.folder = "f",
-             .tokenizer = CharacterTokenizer(normalizer),
+             .tokenizer = CharacterTokenizer(normalizer).dump(),
              .tokenizer_config = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}}});
   const GgufFile file(bytes, "f");
   EXPECT_EQ(file.String("tokenizer.ggml.model"), "llama");
@@ -128,7 +127,7 @@ TEST(Vocabulary, OfCharactersWithASpaceInFront) {
 }
 
 TEST(Vocabulary, OfCharactersWithoutASpaceInFront) {
-  const std::vector<uint8_t> bytes = Write({.folder = "f", .tokenizer = CharacterTokenizer(kReplace)});
+  const std::vector<uint8_t> bytes = Write({.folder = "f", .tokenizer = CharacterTokenizer(kReplace).dump()});
   const GgufFile file(bytes, "f");
   EXPECT_EQ(file.String("tokenizer.ggml.model"), "gemma4");
   EXPECT_EQ(Tokenizer(file).Encode("abc a"), (std::vector<int32_t>{5, 9, 10}));
@@ -137,13 +136,59 @@ TEST(Vocabulary, OfCharactersWithoutASpaceInFront) {
 TEST(Vocabulary, TemplatesComeFromAFileOfTheirOwnFirst) {
   const Json list = {{{"name", "default"}, {"template", "one"}}, {{"name", "tool_use"}, {"template", "two"}}};
   VocabularyFiles files{
-      .folder = "f", .tokenizer = ByteTokenizer(), .tokenizer_config = {{"chat_template", list}}};
+      .folder = "f", .tokenizer = ByteTokenizer().dump(), .tokenizer_config = {{"chat_template", list}}};
   const std::vector<uint8_t> two = Write(files);
   EXPECT_EQ(GgufFile(two, "f").String("tokenizer.chat_template"), "one");
   EXPECT_EQ(GgufFile(two, "f").String("tokenizer.chat_template.tool_use"), "two");
   files.chat_template = "three";
   const std::vector<uint8_t> three = Write(files);
   EXPECT_EQ(GgufFile(three, "f").String("tokenizer.chat_template"), "three");
+}
+
+// As people and programs write the same file.
+TEST(Vocabulary, ReadsTheTextHoweverItIsWritten) {
+  const Json tokenizer = ByteTokenizer();
+  const std::vector<uint8_t> plain = Write({.folder = "f", .tokenizer = tokenizer.dump()});
+  EXPECT_EQ(Write({.folder = "f", .tokenizer = tokenizer.dump(1, '\t')}), plain);
+  EXPECT_EQ(Write({.folder = "f", .tokenizer = tokenizer.dump(-1, ' ', /*ensure_ascii=*/true)}), plain);
+  Json pairs = tokenizer;
+  for (Json& merge : pairs["model"]["merges"]) {
+    if (merge.is_array()) continue;
+    const std::string text = merge;
+    merge = {text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1)};
+  }
+  EXPECT_EQ(Write({.folder = "f", .tokenizer = pairs.dump(2)}), plain);
+}
+
+TEST(Vocabulary, RefusesWhatIsNotJson) {
+  const std::string whole = ByteTokenizer().dump();
+  const auto refusal = [](const std::string& text) -> std::string {
+    try {
+      Write({.folder = "f", .tokenizer = text});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  for (size_t length = 0; length < whole.size(); length += 7)
+    EXPECT_NE(refusal(whole.substr(0, length)).find("f/tokenizer.json: is no"), std::string::npos) << length;
+  const auto with = [](const std::string& model) { return R"({"model":{"type":"BPE",)" + model + "}}"; };
+  EXPECT_NE(refusal(with(R"("vocab":{"a":1,"a":2},"merges":[])")).find("the key 'a' occurs twice"),
+            std::string::npos);
+  EXPECT_NE(refusal(with(R"("vocab":{"a":1},"vocab":{},"merges":[])")).find("the key 'vocab' occurs twice"),
+            std::string::npos);
+  for (const char* id : {"-1", "01", "1.5", "\"1\"", "null", "[1]", "4294967297"})
+    EXPECT_NE(refusal(with(fmt::format(R"("vocab":{{"a":{}}},"merges":[])", id))).find("a token has the id"),
+              std::string::npos)
+        << id;
+  for (const char* merge : {"1", "[\"a\"]", "[\"a\",1]", "[\"a\",\"b\",\"c\"]", "{}"})
+    EXPECT_NE(refusal(with(fmt::format(R"("vocab":{{"a":1}},"merges":[{}])", merge))).find("a merge is"),
+              std::string::npos)
+        << merge;
+  for (const char* text : {"\"\xff\"", "\"\\x\"", "\"\\ud800\"", "\"\n\""})
+    EXPECT_NE(refusal(with(fmt::format(R"("vocab":{{{}:1}},"merges":[])", text))).find("is not JSON"),
+              std::string::npos)
+        << text;
 }
 
 TEST(Vocabulary, RecognisesSplitsWithTheirTraits) {
@@ -184,7 +229,7 @@ TEST(Vocabulary, RefusesInOneSentence) {
   EXPECT_NE(Refusal(tokenizer).find("an added token is '7'"), std::string::npos);
   EXPECT_NE(Refusal(CharacterTokenizer({{"type", "NFKC"}})).find("normalizer is"), std::string::npos);
   try {
-    Write({.folder = "f", .tokenizer = ByteTokenizer(), .generation_config = {{"eos_token_id", 999}}});
+    Write({.folder = "f", .tokenizer = ByteTokenizer().dump(), .generation_config = {{"eos_token_id", 999}}});
     FAIL();
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "f/generation_config.json: eos_token_id is '999'; ids below 261 are expected");

@@ -29,6 +29,14 @@ void AppendArray(std::vector<uint8_t>& out, GgufType type, std::span<const T> va
   for (const T& value : values) Append(out, value);
 }
 
+template <typename T>
+void AppendStrings(std::vector<uint8_t>& out, std::span<const T> values) {
+  size_t bytes = sizeof(GgufType) + sizeof(uint64_t);
+  for (const T& value : values) bytes += sizeof(uint64_t) + value.size();
+  out.reserve(out.size() + bytes);
+  AppendArray(out, GgufType::kString, values);
+}
+
 }  // namespace
 
 void GgufWriter::Key(std::string_view key, GgufType type) {
@@ -69,7 +77,12 @@ void GgufWriter::Add(std::string_view key, std::string_view value) {
 
 void GgufWriter::Add(std::string_view key, std::span<const std::string> values) {
   Key(key, GgufType::kArray);
-  AppendArray(values_, GgufType::kString, values);
+  AppendStrings(values_, values);
+}
+
+void GgufWriter::Add(std::string_view key, std::span<const std::string_view> values) {
+  Key(key, GgufType::kArray);
+  AppendStrings(values_, values);
 }
 
 void GgufWriter::Add(std::string_view key, std::span<const float> values) {
@@ -95,7 +108,7 @@ void GgufWriter::Copy(std::string_view key, const GgufFile& from) {
   }
   Key(key, value.is_array ? GgufType::kArray : value.type);
   if (value.is_array && value.type == GgufType::kString) {
-    AppendArray(values_, value.type, std::span<const std::string_view>(value.strings));
+    AppendStrings(values_, std::span<const std::string_view>(value.strings));
     return;
   }
   if (value.is_array) {

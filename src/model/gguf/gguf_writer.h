@@ -21,6 +21,7 @@ class GgufWriter {
   void Add(std::string_view key, std::string_view value);
   void Add(std::string_view key, const char* value) { Add(key, std::string_view(value)); }
   void Add(std::string_view key, std::span<const std::string> values);
+  void Add(std::string_view key, std::span<const std::string_view> values);
   void Add(std::string_view key, std::span<const float> values);
   void Add(std::string_view key, std::span<const int32_t> values);
   void Add(std::string_view key, std::span<const bool> values);
