@@ -68,27 +68,33 @@ class AmxSession {
 };
 
 // Begins the products of a unit: of x [rows, 32 bytes apart] with codes of two vectors of outputs. Their sums
-// stay in tile registers, of odd units others than of even ones. Those of the unit before go to memory: a store
-// right after its products would wait for them, and the next products for the store.
+// stay in tile registers, of odd units others than of even ones. Those of the unit before go to memory: a
+// store right after its products would wait for them, and the next products for the store.
 template <bool kOdd>
 HWY_INLINE void BeginUnit(const int8_t* x, const uint8_t* w0, const uint8_t* w1, UnitSums& before) {
   constexpr size_t kSize = kActivationRows * kLanes * 2;
-#define THRONG_BEGIN_UNIT(sum0, sum1, before0, before1)                                                \
-  asm volatile("tileloadd (%[x],%[x_stride],1), %%tmm2\n\t"                                            \
-               "tileloadd (%[w0],%[stride],1), %%tmm3\n\t"                                             \
-               "tilezero %%" sum0 "\n\t"                                                               \
-               "tdpbssd %%tmm3, %%tmm2, %%" sum0 "\n\t"                                                \
-               "tileloadd (%[w1],%[stride],1), %%tmm4\n\t"                                             \
-               "tilezero %%" sum1 "\n\t"                                                               \
-               "tdpbssd %%tmm4, %%tmm2, %%" sum1 "\n\t"                                                \
-               "tilestored %%" before0 ", (%[out0],%[stride],1)\n\t"                                   \
-               "tilestored %%" before1 ", (%[out1],%[stride],1)"                                       \
-               : "=m"(before)                                                                          \
-               : [x] "r"(x), [w0] "r"(w0), [w1] "r"(w1), [out0] "r"(before[0]), [out1] "r"(before[1]), \
-                 [x_stride] "r"(kGroup), [stride] "r"(kVectorBytes),                                   \
-                 "m"(*reinterpret_cast<const int8_t(*)[kSize]>(x)),                                    \
-                 "m"(*reinterpret_cast<const uint8_t(*)[kSize]>(w0)),                                  \
-                 "m"(*reinterpret_cast<const uint8_t(*)[kSize]>(w1)))
+#define THRONG_BEGIN_UNIT(sum0, sum1, before0, before1)                                       \
+  asm volatile(                                                                               \
+      "tileloadd (%[x],%[x_stride],1), %%tmm2\n\t"                                            \
+      "tileloadd (%[w0],%[stride],1), %%tmm3\n\t"                                             \
+      "tilezero %%" sum0                                                                      \
+      "\n\t"                                                                                  \
+      "tdpbssd %%tmm3, %%tmm2, %%" sum0                                                       \
+      "\n\t"                                                                                  \
+      "tileloadd (%[w1],%[stride],1), %%tmm4\n\t"                                             \
+      "tilezero %%" sum1                                                                      \
+      "\n\t"                                                                                  \
+      "tdpbssd %%tmm4, %%tmm2, %%" sum1                                                       \
+      "\n\t"                                                                                  \
+      "tilestored %%" before0                                                                 \
+      ", (%[out0],%[stride],1)\n\t"                                                           \
+      "tilestored %%" before1 ", (%[out1],%[stride],1)"                                       \
+      : "=m"(before)                                                                          \
+      : [x] "r"(x), [w0] "r"(w0), [w1] "r"(w1), [out0] "r"(before[0]), [out1] "r"(before[1]), \
+        [x_stride] "r"(kGroup), [stride] "r"(kVectorBytes),                                   \
+        "m"(*reinterpret_cast<const int8_t(*)[kSize]>(x)),                                    \
+        "m"(*reinterpret_cast<const uint8_t(*)[kSize]>(w0)),                                  \
+        "m"(*reinterpret_cast<const uint8_t(*)[kSize]>(w1)))
   if constexpr (kOdd) {
     THRONG_BEGIN_UNIT("tmm5", "tmm6", "tmm0", "tmm1");
   } else {
@@ -99,10 +105,11 @@ HWY_INLINE void BeginUnit(const int8_t* x, const uint8_t* w0, const uint8_t* w1,
 
 // Stores the sums of the unit that was begun last.
 HWY_INLINE void EndUnit(bool odd, UnitSums& sums) {
-#define THRONG_END_UNIT(sum0, sum1)                                  \
-  asm volatile("tilestored %%" sum0 ", (%[out0],%[stride],1)\n\t"    \
-               "tilestored %%" sum1 ", (%[out1],%[stride],1)"        \
-               : "=m"(sums)                                          \
+#define THRONG_END_UNIT(sum0, sum1)                           \
+  asm volatile("tilestored %%" sum0                           \
+               ", (%[out0],%[stride],1)\n\t"                  \
+               "tilestored %%" sum1 ", (%[out1],%[stride],1)" \
+               : "=m"(sums)                                   \
                : [out0] "r"(sums[0]), [out1] "r"(sums[1]), [stride] "r"(kVectorBytes))
   if (odd) {
     THRONG_END_UNIT("tmm5", "tmm6");
@@ -203,8 +210,9 @@ class TileProducts {
   HWY_NOINLINE void AddBlock(Batch batch, const Batch& next_block, float* HWY_RESTRICT acc, Ahead& ahead) {
     for (;;) {
       const size_t end = batch.first + batch.count;
-      const Batch next = end < units_ ? Batch{batch.x + batch.count / kParts, end, HWY_MIN(kBatchUnits, units_ - end)}
-                                      : next_block;
+      const Batch next = end < units_
+                             ? Batch{batch.x + batch.count / kParts, end, HWY_MIN(kBatchUnits, units_ - end)}
+                             : next_block;
       AddBatch<kRows>(batch, next, acc, ahead);
       std::swap(sums_, next_sums_);
       if (end == units_) return;

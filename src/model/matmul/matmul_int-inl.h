@@ -261,8 +261,9 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
     const size_t groups = HWY_MIN(chunk, all_groups - g0);
     const size_t offset = g0 * kGroup / block.elements * block.bytes;
     const size_t bytes = groups * kGroup / block.elements * block.bytes;
-    const auto pack = [&](size_t v, auto packer)
-                          HWY_ATTR { VisitGroups<kType>(tile.At(v, offset, bytes).InLanes(), groups, packer); };
+    const auto pack = [&](size_t v, auto packer) HWY_ATTR {
+      VisitGroups<kType>(tile.At(v, offset, bytes).InLanes(), groups, packer);
+    };
     constexpr size_t kRowsOfCall = kAmx ? kActivationRows : kMaxKernelRows;
     const size_t calls = groups * ((num_rows + kRowsOfCall - 1) / kRowsOfCall);
     Ahead ahead = tile.AheadOf(offset, bytes, calls);
