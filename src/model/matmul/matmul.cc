@@ -84,7 +84,7 @@ HWY_EXPORT(MultiplyInFloats);
 namespace {
 
 // From this many rows on, matrix instructions are faster.
-constexpr size_t kMinAmxRows = 12;
+constexpr size_t kMinAmxRows = 11;
 
 // Below this much work a second thread costs more than it saves.
 constexpr double kMinParallelNs = 15e3;

@@ -140,7 +140,7 @@ HWY_INLINE void FetchLines(const StripBlocks<kType>& blocks, size_t first, size_
   constexpr size_t kStripBytes = kStripRows * StripBlocks<kType>::kBytes;
   if (kFetchInTwoSteps) {
     // To the second level first, so that lines wait for the memory in its longer queue.
-    constexpr size_t kFar = 2048, kNear = 512;
+    constexpr size_t kFar = 3072, kNear = 1024;
 #pragma GCC unroll 8
     for (size_t line = first; line < end; ++line) {
       __builtin_prefetch(blocks.words + kFar + 64 * line, 0, 2);

@@ -255,23 +255,27 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   float* acc = reinterpret_cast<float*>(buffer + 2 * kPackedVectors * kVectorChunk);
   std::memset(acc, 0, hwy::RoundUpTo(num_rows, kActivationRows) * kTile * sizeof(float));
   const size_t all_groups = terms.Groups();
-  for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
-    const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
+  // With several terms, the size of chunks is part of the order of additions.
+  const size_t chunk = kAmx && terms.terms.size() == 1 ? kAmxChunkGroups : kChunkGroups;
+  for (size_t g0 = 0; g0 < all_groups; g0 += chunk) {
+    const size_t groups = HWY_MIN(chunk, all_groups - g0);
     const size_t offset = g0 * kGroup / block.elements * block.bytes;
     const size_t bytes = groups * kGroup / block.elements * block.bytes;
-    for (size_t v = 0; v < 2; ++v) {
-      Packer<kType, kAmx> packer{packed[v]};
+    const auto pack = [&](size_t v, auto packer) HWY_ATTR {
       VisitGroups<kType>(tile.At(v, offset, bytes).InLanes(), groups, packer);
-    }
+    };
     constexpr size_t kRowsOfCall = kAmx ? kActivationRows : kMaxKernelRows;
     const size_t calls = groups * ((num_rows + kRowsOfCall - 1) / kRowsOfCall);
     Ahead ahead = tile.AheadOf(offset, bytes, calls);
-    for (const Term& x : terms.terms) {
-      if constexpr (kAmx) {
-        const ActivationTile* tiles = x.tiles + first_row / kActivationRows * all_groups + g0;
-        MultiplyTiles<kKind>(packed, groups, tiles, all_groups, num_rows, acc,
-                             buffer + IntWorkerBytes() - kAmxBufferBytes, ahead);
-      } else {
+    pack(0, Packer<kType, kAmx>{packed[0]});
+    if constexpr (kAmx) {
+      TileProducts<kKind> products(packed, groups, terms.terms, first_row / kActivationRows * all_groups + g0,
+                                   all_groups, num_rows, acc, buffer + IntWorkerBytes() - kAmxBufferBytes);
+      pack(1, BeginningPacker<kType>{{packed[1]}, products});
+      products.Run(ahead);
+    } else {
+      pack(1, Packer<kType, kAmx>{packed[1]});
+      for (const Term& x : terms.terms) {
         MultiplyRows<kKind>(packed, groups, *x.rows, first_row * all_groups + g0, num_rows, acc, ahead);
       }
     }

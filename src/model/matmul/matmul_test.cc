@@ -103,7 +103,7 @@ TEST_P(MatMulTest, RowsAreTheSameBitsWhateverTheirNumber) {
     const auto x = RandomRows(most * in, 4);
     for (const bool fine : {false, true}) {
       const auto all = Multiply(c.w, x.data(), most, fine);
-      for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 31, 32, 33, 64, 69}) {
+      for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 31, 32, 33, 64, 69}) {
         for (const size_t first : {size_t{0}, (most - rows) / 2, most - rows}) {
           const auto some = Multiply(c.w, x.data() + first * in, rows, fine);
           ASSERT_EQ(std::memcmp(some.data(), all.data() + first * out, some.size() * 4), 0)
@@ -361,17 +361,18 @@ INSTANTIATE_TEST_SUITE_P(Targets, MatMulTest, testing::ValuesIn(TargetsAndAmx())
 
 TEST(MatMulWithAmx, GivesTheBitsOfAvx512) {
   if (!AmxInt8Usable()) GTEST_SKIP() << "this machine has no AMX";
-  // Part of a chunk of 512 inputs, whole ones, and a part after them; tiles of 16 rows and, for the last
-  // ones, of 4, 8 and 12; and more rows than the 256 that share what is packed.
+  // Part of a chunk of 256 inputs, whole ones, and a part after them, of even and odd numbers of groups;
+  // tiles of 16 rows and, for the last ones, of 4, 8 and 12; and more rows than the 256 that share what is
+  // packed.
   for (const TensorType type : kAllTensorTypes) {
     if (!IsQuantized(type)) continue;
-    for (const size_t in : {size_t{32}, size_t{96}, size_t{256}, size_t{1024}, size_t{1280}}) {
+    for (const size_t in : {size_t{32}, size_t{96}, size_t{256}, size_t{416}, size_t{1280}}) {
       if (in % BlockSizeOf(type)->elements != 0) continue;
       for (const size_t out : {1, 31, 70}) {
         const Case c(type, out, in, in + out);
         const RepackedMatrix strips = Repack(c.w);
         const auto x = RandomRows(259 * in, out);
-        for (const size_t rows : {12, 13, 16, 20, 24, 28, 48, 259}) {
+        for (const size_t rows : {11, 13, 16, 20, 24, 28, 48, 259}) {
           for (const bool fine : {false, true}) {
             for (const Matrix& w : {c.w, strips.View()}) {
               LimitToTarget(HWY_AVX3_DL);
