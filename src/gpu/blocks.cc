@@ -27,6 +27,7 @@ bool IsOfEachHead(const model::Norm& norm, int head_dim) {
 Pass::Pass(device::Device& of)
     : device(of),
       multiplier(of),
+      tables(of),
       append(of),
       attend(of),
       seals(of),
@@ -46,6 +47,7 @@ DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionB
   const model::AttentionBlock::Weights& weights = block.GetWeights();
   Refuse(!config_.owns_cache || weights.v.rows == 0 || config_.key_dim != config_.value_dim, where,
          "keys and values that are shared or differ in size", device);
+  Refuse(config_.key_dim != 64 && config_.key_dim != 128, where, "heads of other sizes than 64 and 128", device);
   Refuse(config_.num_heads / config_.num_kv_heads > device::kGroupRows, where,
          "more than 8 query heads for a KV head", device);
   Refuse(config_.window > 0 || config_.chunk > 0, where, "attention within windows", device);
@@ -87,9 +89,8 @@ void DeviceAttention::Project(Pass& pass, const float* in) const {
 
 // Rotates queries and keys, writes rows to open blocks, and seals the blocks that are complete.
 void DeviceAttention::Append(Pass& pass) const {
-  const DeviceCache& cache = *pass.cache;
   const model::Rope* rope = config_.rope;
-  const Places open = cache.Open(config_.cache_layer);
+  const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
   const device::AppendArgs args{
       .tokens = pass.append.Data(),
       .queries = pass.q.Data(),
@@ -109,16 +110,15 @@ void DeviceAttention::Append(Pass& pass) const {
   if (pass.num_seals == 0) return;
   const device::SealArgs seals{
       .jobs = pass.seals.Data() + static_cast<ptrdiff_t>(config_.cache_layer) * pass.num_seals,
-      .start = cache.SealStart(),
+      .start = pass.seal_start,
   };
-  pass.device.Launch(*cache.Codec().seal, {pass.num_seals, 1, 1}, &seals);
+  pass.device.Launch(*pass.codec->seal, {pass.num_seals, 1, 1}, &seals);
 }
 
 // Token by token, also of a chunk: then a token's result does not depend on how the others came.
 void DeviceAttention::Attend(Pass& pass) const {
-  const DeviceCache& cache = *pass.cache;
-  const Places sealed = cache.Sealed(config_.cache_layer);
-  const Places open = cache.Open(config_.cache_layer);
+  const Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
+  const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
   const size_t partial =
       Elements(pass.rows, config_.num_kv_heads) * static_cast<size_t>(pass.max_splits) * device::kGroupRows;
   const device::DecodeArgs args{
@@ -139,8 +139,8 @@ void DeviceAttention::Attend(Pass& pass) const {
       .open_values = open.values,
       .open_head_stride = open.head_stride,
   };
-  pass.device.Launch(cache.Codec().decode, {pass.max_splits, config_.num_kv_heads, pass.rows}, &args);
-  pass.device.Launch(cache.Codec().merge, {config_.num_kv_heads, pass.rows, 1}, &args);
+  pass.device.Launch(pass.codec->decode, {pass.max_splits, config_.num_kv_heads, pass.rows}, &args);
+  pass.device.Launch(pass.codec->merge, {config_.num_kv_heads, pass.rows, 1}, &args);
 }
 
 void DeviceAttention::Run(Pass& pass, const float* in, float* out) const {

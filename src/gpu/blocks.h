@@ -10,7 +10,7 @@
 #include "device/kernels/decode.h"
 #include "device/kernels/seal_job.h"
 #include "gpu/buffer.h"
-#include "gpu/cache.h"
+#include "gpu/pages.h"
 #include "gpu/products.h"
 #include "gpu/rows.h"
 #include "model/blocks/attention_block.h"
@@ -24,9 +24,12 @@ struct Pass {
 
   device::Device& device;
   Multiplier multiplier;
-  DeviceCache* cache = nullptr;
+  const kv::BlockLayout* layout = nullptr;  // of all caches
+  const device::CodecKernels* codec = nullptr;
+  const double* seal_start = nullptr;  // of SealArgs
   int rows = 0;
   int max_splits = 0;                     // of the longest sequence
+  Buffer<const uint8_t*> tables;          // places of sealed blocks, sequence by sequence
   Buffer<device::AppendToken> append;     // [rows]
   Buffer<device::DecodeSequence> attend;  // [rows]
   Buffer<device::SealJob> seals;          // [layers, num_seals]

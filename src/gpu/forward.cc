@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <string>
 
-#include "base/check.h"
 #include "base/error.h"
 #include "device/kernels/all_kernels.h"
-#include "kv/codec.h"
+#include "kv/cache/sequence_cache.h"
+#include "kv/gear/gear_encode.h"
 
 namespace throng::gpu {
 namespace {
@@ -19,38 +19,33 @@ Error Unsupported(const device::Device& device, const std::string& what) {
   return MakeError(ErrorCode::kUnsupported, "{} does not compute {}", device.Name(), what);
 }
 
-}  // namespace
-
-CacheShape DeviceModel::ShapeOf(device::Device& device, const model::Model& model) {
-  const std::vector<kv::LayerShape>& layers = model.config.cache_layers;
-  if (layers.empty()) throw Unsupported(device, "models without attention");
-  const kv::LayerShape& first = layers.front();
-  for (const kv::LayerShape& layer : layers) {
-    if (layer.num_kv_heads != first.num_kv_heads || layer.key_dim != first.key_dim ||
-        layer.value_dim != first.key_dim || layer.values_in_keys) {
-      throw Unsupported(device, "models whose layers differ in the shape of their keys and values");
-    }
+// Calls visit(cache, block) for the blocks that a pass completes.
+void ForEachCompleted(std::span<const model::BatchItem> items, const auto& visit) {
+  for (const model::BatchItem& item : items) {
+    const kv::SequenceCache& cache = *item.cache;
+    const int end = (cache.NumTokens() + cache.ChunkTokens()) / kTokens;
+    for (int block = cache.NumTokens() / kTokens; block < end; ++block) visit(cache, block);
   }
-  return {static_cast<int>(layers.size()), first.num_kv_heads, first.key_dim};
 }
 
-DeviceModel::DeviceModel(device::Device& device, const model::Model& model, const CacheOptions& options)
-    : device_(device),
-      model_(model),
-      cache_(device, options.codec, ShapeOf(device, model), options.budget_bytes, options.open_blocks),
-      embedding_(device, model.embedding, "embedding"),
-      tied_(model.output.data == model.embedding.data),
-      output_norm_(device, model.output_norm),
-      output_bias_(Upload(device, model.output_bias)),
-      pass_(device),
-      tokens_(device),
-      stream_(device),
-      normed_(device),
-      beside_(device),
-      added_(device),
-      logits_(device) {
+}  // namespace
+
+void DeviceModel::CheckShapes() const {
+  if (model_.config.cache_layers.empty()) throw Unsupported(device_, "models without attention");
+  if (!kv::AreAlike(model_.config.cache_layers))
+    throw Unsupported(device_, "models whose layers differ in the shape of their keys and values");
+}
+
+DeviceModel::DeviceModel(device::Device& device, const model::Model& model)
+    : device_(device), model_(model), pass_(device), tokens_(device), stream_(device), normed_(device),
+      beside_(device), added_(device), logits_(device) {
+  CheckShapes();
   if (!model.positions.empty()) throw Unsupported(device, "learned positions");
+  embedding_ = DeviceMatrix(device, model.embedding, "embedding");
+  tied_ = model.output.data == model.embedding.data;
   if (!tied_) output_ = DeviceMatrix(device, model.output, "output");
+  output_norm_ = DeviceNorm(device, model.output_norm);
+  output_bias_ = Upload(device, model.output_bias);
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const auto* layer = dynamic_cast<const model::ResidualLayer*>(model.layers[i].get());
     if (layer == nullptr) throw Unsupported(device, fmt::format("layer {}: it is no sum of residuals", i));
@@ -59,7 +54,6 @@ DeviceModel::DeviceModel(device::Device& device, const model::Model& model, cons
       to.residuals.push_back(MakeResidual(residual, i));
   }
   for (size_t i = 0; i < model.ropes.size(); ++i) pass_.cos_sin.emplace_back(device);
-  pass_.cache = &cache_;
 }
 
 DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual, size_t layer) {
@@ -86,94 +80,92 @@ size_t DeviceModel::StreamElements() const {
   return static_cast<size_t>(pass_.rows) * static_cast<size_t>(model_.config.dim);
 }
 
-void DeviceModel::Check(std::span<const DeviceItem> items) const {
-  for (const DeviceItem& item : items) {
-    THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 &&
-                 static_cast<size_t>(item.num_logits) <= item.tokens.size());
-    for (const int32_t token : item.tokens) {
-      if (token < 0 || token >= model_.config.vocab_size) {
-        throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,
-                        model_.config.vocab_size - 1);
-      }
+// Where each token's row is written, and what it sees.
+void DeviceModel::PlanCache(std::span<const model::BatchItem> items) {
+  std::vector<const uint8_t*> tables;
+  std::vector<size_t> first;  // [items]: of each one's table
+  for (const model::BatchItem& item : items) {
+    const kv::SequenceCache& cache = *item.cache;
+    const int begun = cache.NumTokens() / kTokens;
+    const int end = (cache.NumTokens() + cache.ChunkTokens()) / kTokens;
+    first.push_back(tables.size());
+    // Without a seal, open pages are what sealed ones will be.
+    for (int block = 0; block < end; ++block) {
+      tables.push_back(block < begun || pass_.codec->seal ? cache.SealedSlab(block) : cache.OpenSlab(block));
     }
   }
-}
-
-void DeviceModel::Reserve(std::span<const DeviceItem> items) const {
-  FreeBlocks needs;
-  for (const DeviceItem& item : items) {
-    const auto count = static_cast<int>(item.tokens.size());
-    if (item.sequence->NumTokens() + count > item.sequence->MostTokens()) {
-      throw MakeError(ErrorCode::kExhausted, "KV cache of {}: a sequence has at most {} tokens",
-                      device_.Name(), item.sequence->MostTokens());
-    }
-    const FreeBlocks of_item = item.sequence->Needs(count);
-    needs.open += of_item.open;
-    needs.sealed += of_item.sealed;
-  }
-  const FreeBlocks free = cache_.Free();
-  if (needs.open > free.open || needs.sealed > free.sealed) {
-    throw MakeError(ErrorCode::kExhausted,
-                    "KV cache of {}: the pass needs {} open and {} sealed blocks, and {} and {} are free",
-                    device_.Name(), needs.open, needs.sealed, free.open, free.sealed);
-  }
-  for (const DeviceItem& item : items) item.sequence->Reserve(static_cast<int>(item.tokens.size()));
-}
-
-// Where each token's row is written, what it sees, and what is sealed.
-void DeviceModel::PlanCache(std::span<const DeviceItem> items) {
+  const uint8_t* const* on_device = pass_.tables.Fill(tables);
   std::vector<device::AppendToken> append;
   std::vector<device::DecodeSequence> attend;
-  struct Seal {
-    const uint8_t* open;
-    uint8_t* sealed;
-  };
-  std::vector<Seal> seals;
   int most_blocks = 0;
-  for (const DeviceItem& item : items) {
-    DeviceSequence& sequence = *item.sequence;
-    const uint8_t* const* table = sequence.Table();
-    const int begin = sequence.NumTokens();
-    const int end = begin + static_cast<int>(item.tokens.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    const kv::SequenceCache& cache = *items[i].cache;
+    const int begin = cache.NumTokens();
+    const int end = begin + cache.ChunkTokens();
     for (int position = begin; position < end; ++position) {
       const int block = position / kTokens;
       const int row = position % kTokens;
       const bool begun_here = block * kTokens >= begin;
       const bool clear = begun_here && position + 1 == end && row + 1 < kTokens;
-      append.push_back({sequence.OpenBlock(block), row, clear ? 1 : 0});
-      attend.push_back({table, sequence.OpenBlock(block), block, row + 1, 0});
-      if (row + 1 == kTokens && cache_.Codec().seal)
-        seals.push_back({sequence.OpenBlock(block), sequence.SealedBlock(block)});
+      append.push_back({cache.OpenSlab(block), row, clear ? 1 : 0});
+      attend.push_back({on_device + first[i], cache.OpenSlab(block), block, row + 1, 0});
     }
     most_blocks = std::max(most_blocks, (end - 1) / kTokens + 1);
   }
   pass_.append.Fill(append);
   pass_.attend.Fill(attend);
   pass_.max_splits = (most_blocks + device::kSplitPages - 1) / device::kSplitPages;
+}
+
+void DeviceModel::PlanSeals(std::span<const model::BatchItem> items) {
+  const kv::BlockLayout& layout = *pass_.layout;
   std::vector<device::SealJob> jobs;
-  for (int layer = 0; layer < cache_.Shape().layers; ++layer) {
-    const Places open = cache_.Open(layer);
-    const Places sealed = cache_.Sealed(layer);
-    for (const Seal& seal : seals) {
-      for (int head = 0; head < cache_.Shape().kv_heads; ++head) {
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    const Places open = OpenPlaces(layout, layer);
+    const Places sealed = SealedPlaces(layout, layer);
+    ForEachCompleted(items, [&](const kv::SequenceCache& cache, int block) {
+      for (int head = 0; head < layout.layers.front().num_kv_heads; ++head) {
         for (const bool values : {false, true}) {
-          const auto* rows = seal.open + (values ? open.values : open.keys) + head * open.head_stride;
-          uint8_t* page = seal.sealed + (values ? sealed.values : sealed.keys) + head * sealed.head_stride;
+          const uint8_t* rows =
+              cache.OpenSlab(block) + (values ? open.values : open.keys) + head * open.head_stride;
+          uint8_t* page =
+              cache.SealedSlab(block) + (values ? sealed.values : sealed.keys) + head * sealed.head_stride;
           jobs.push_back({reinterpret_cast<const uint16_t*>(rows), page, values ? 1 : 0});
         }
       }
-    }
+    });
   }
-  pass_.num_seals = static_cast<int>(jobs.size()) / cache_.Shape().layers;
+  pass_.num_seals = static_cast<int>(jobs.size()) / layout.NumLayers();
   pass_.seals.Fill(jobs);
 }
 
-void DeviceModel::WriteRopes(std::span<const DeviceItem> items) {
+// Without a seal: open pages become sealed ones as they are.
+void DeviceModel::KeepUnsealed(std::span<const model::BatchItem> items) {
+  ForEachCompleted(items, [&](const kv::SequenceCache& cache, int block) {
+    device_.Copy(cache.SealedSlab(block), cache.OpenSlab(block), pass_.layout->bytes);
+  });
+}
+
+const double* DeviceModel::SealStart(const device::CodecKernels& codec, int head_dim) {
+  if (codec.rank == 0) return nullptr;
+  if (seal_rank_ != codec.rank) {
+    const auto rank = static_cast<size_t>(codec.rank);
+    const auto dim = static_cast<size_t>(head_dim);
+    const std::vector<double> start = kv::GearStart(head_dim, codec.rank);  // [d, rank]
+    std::vector<double> transposed(rank * dim);
+    for (size_t i = 0; i < start.size(); ++i) transposed[i % rank * dim + i / rank] = start[i];
+    seal_start_ = std::make_unique<device::DeviceArray<double>>(device_, std::span<const double>(transposed));
+    seal_rank_ = codec.rank;
+  }
+  return seal_start_->Data();
+}
+
+void DeviceModel::WriteRopes(std::span<const model::BatchItem> items) {
   for (const auto& rope : model_.ropes) {
     std::vector<float> cos_sin(static_cast<size_t>(pass_.rows) * 2 * rope->Pairs());
     float* row = cos_sin.data();
-    for (const DeviceItem& item : items) {
-      const int begin = item.sequence->NumTokens();
+    for (const model::BatchItem& item : items) {
+      const int begin = item.cache->NumTokens();
       const int end = begin + static_cast<int>(item.tokens.size());
       for (int position = begin; position < end; ++position, row += 2 * rope->Pairs())
         rope->table.Write(position, row, row + rope->Pairs());
@@ -183,11 +175,16 @@ void DeviceModel::WriteRopes(std::span<const DeviceItem> items) {
 }
 
 // Plans the pass, and writes embeddings.
-void DeviceModel::Begin(std::span<const DeviceItem> items) {
+void DeviceModel::Begin(std::span<const model::BatchItem> items) {
   std::vector<int32_t> tokens;
-  for (const DeviceItem& item : items) tokens.insert(tokens.end(), item.tokens.begin(), item.tokens.end());
+  for (const model::BatchItem& item : items) tokens.insert(tokens.end(), item.tokens.begin(), item.tokens.end());
   pass_.rows = static_cast<int>(tokens.size());
+  pass_.layout = &items.front().cache->Layout();
+  pass_.codec = &KernelsOf(device_, *pass_.layout);
+  pass_.seal_start = SealStart(*pass_.codec, pass_.layout->layers.front().key_dim);
   PlanCache(items);
+  pass_.num_seals = 0;
+  if (pass_.codec->seal) PlanSeals(items);
   WriteRopes(items);
   const int dim = model_.config.dim;
   const device::EmbedArgs args{.table = embedding_.Data(),
@@ -224,7 +221,18 @@ void DeviceModel::Run(const Residual& residual) {
   Map(device_, device::RowOp::kAdd, stream_.Data(), elements, added, elements);
 }
 
-const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
+void DeviceModel::TakeStates(std::span<const model::BatchItem> items, const float* states) {
+  const auto dim = static_cast<size_t>(model_.config.dim);
+  size_t end = 0;
+  for (const model::BatchItem& item : items) {
+    end += item.tokens.size();
+    if (item.num_states == 0) continue;
+    const auto count = static_cast<size_t>(item.num_states);
+    device_.CopyFrom(item.states, states + (end - count) * dim, count * dim * sizeof(float));
+  }
+}
+
+const float* DeviceModel::Logits(std::span<const model::BatchItem> items) {
   const int dim = model_.config.dim;
   const int vocab = model_.config.vocab_size;
   const float* states = stream_.Data();
@@ -232,8 +240,9 @@ const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
     output_norm_.Apply(device_, states, pass_.rows, dim, normed_.Reserve(StreamElements()));
     states = normed_.Data();
   }
+  TakeStates(items, states);
   int rows = 0;
-  for (const DeviceItem& item : items) rows += item.num_logits;
+  for (const model::BatchItem& item : items) rows += item.num_logits;
   if (rows == 0) return nullptr;
   float* const logits = logits_.Reserve(static_cast<size_t>(rows) * static_cast<size_t>(vocab));
   // Rows that follow each other are multiplied together: in a batch of single tokens, all of them.
@@ -247,7 +256,7 @@ const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
     done += run;
     run = 0;
   };
-  for (const DeviceItem& item : items) {
+  for (const model::BatchItem& item : items) {
     const int tokens = static_cast<int>(item.tokens.size());
     if (item.num_logits < tokens) multiply(end);
     end += tokens;
@@ -263,10 +272,7 @@ const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
   return logits;
 }
 
-const float* DeviceModel::Forward(std::span<const DeviceItem> items) {
-  if (items.empty()) return nullptr;
-  Check(items);
-  Reserve(items);
+const float* DeviceModel::Forward(std::span<const model::BatchItem> items) {
   Begin(items);
   for (const Layer& layer : layers_) {
     for (const Residual& residual : layer.residuals) Run(residual);
@@ -275,8 +281,8 @@ const float* DeviceModel::Forward(std::span<const DeviceItem> items) {
         layer.scale);
   }
   const float* logits = Logits(items);
+  if (!pass_.codec->seal) KeepUnsealed(items);
   device_.Wait();
-  for (const DeviceItem& item : items) item.sequence->Commit();
   return logits;
 }
 
