@@ -25,23 +25,31 @@
 namespace throng::engine {
 namespace {
 
-model::TinyModel Tiny(int vocab = 40) {
+model::TinyModel Tiny(int vocab = 40, int window = 0) {
   return {.type = model::TensorType::kQ8_0,
           .dim = 64,
           .heads = 4,
           .kv_heads = 2,
           .head_dim = 64,
           .ffn = 64,
-          .vocab = vocab};
+          .vocab = vocab,
+          .window = window};
 }
 
 // The most that logits may differ from the processor's, of their length (docs/gpu.md).
 double Tolerance(const std::string& codec) { return codec == "f16" ? 1e-3 : 2e-3; }
 
-class EngineOnDevice : public testing::TestWithParam<const char*> {
+struct Case {
+  const char* name;
+  const char* codec;
+  int window;
+};
+void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+
+class EngineOnDevice : public testing::TestWithParam<Case> {
  protected:
   EngineOnDevice()
-      : bytes_(Tiny().Bytes()),
+      : bytes_(Tiny(40, GetParam().window).Bytes()),
         file_(bytes_, "tiny"),
         device_(std::make_shared<device::GuardedDevice>()),
         transformer_(gpu::LoadTransformer(device_, file_)) {
@@ -56,7 +64,7 @@ class EngineOnDevice : public testing::TestWithParam<const char*> {
 
   EngineRig& Rig(Conditions conditions) {
     rig_ = nullptr;
-    rig_ = std::make_unique<EngineRig>(*transformer_, GetParam(), conditions);
+    rig_ = std::make_unique<EngineRig>(*transformer_, GetParam().codec, conditions);
     return *rig_;
   }
   Answer Alone(const Question& question) { return Rig({.lookup = Lookup::kOff}).Ask(question); }
@@ -101,8 +109,8 @@ TEST_P(EngineOnDevice, LogitsAreNearTheProcessors) {
   const auto host = model::LoadTransformer(file_);
   for (Question question : questions_) {
     question.max_tokens = 1;
-    const Answer expected = EngineRig(*host, GetParam(), {}).Ask(question);
-    EXPECT_LT(kv::RelativeError(Alone(question).logits[0], expected.logits[0]), Tolerance(GetParam()));
+    const Answer expected = EngineRig(*host, GetParam().codec, {}).Ask(question);
+    EXPECT_LT(kv::RelativeError(Alone(question).logits[0], expected.logits[0]), Tolerance(GetParam().codec));
   }
 }
 
@@ -147,7 +155,7 @@ TEST_P(EngineOnDevice, SequencesThatHaveToWaitGoOnAsBefore) {
   const std::vector<Answer> alone = {Alone(questions[0]), Alone(questions[1])};
   const std::vector<Answer> answers = Rig({.lookup = Lookup::kOff, .budget_tokens = 140}).Ask(questions);
   Compare(answers, alone);
-  if (std::string(GetParam()) == "f16") {
+  if (std::string(GetParam().name) == "F16") {  // others grow too little
     EXPECT_GT(answers[0].result.preemptions + answers[1].result.preemptions, 0);
   }
 }
@@ -175,7 +183,10 @@ TEST_P(EngineOnDevice, PagesCanBeForkedSavedAndLoaded) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Codecs, EngineOnDevice, testing::Values("flashq4", "f16"));
+INSTANTIATE_TEST_SUITE_P(Cases, EngineOnDevice,
+                         testing::Values(Case{"Flashq4", "flashq4", 0}, Case{"F16", "f16", 0},
+                                         Case{"Flashq4Window", "flashq4", 40}),
+                         [](const auto& info) { return info.param.name; });
 
 std::string Thrown(const std::function<void()>& what) {
   try {
@@ -186,7 +197,7 @@ std::string Thrown(const std::function<void()>& what) {
   return "";
 }
 
-TEST(EngineOnDevice, MemoryThatIsNotThereIsRefused) {
+TEST(DeviceWithoutMemory, IsRefused) {
   const auto bytes = Tiny().Bytes();
   const model::GgufFile file(bytes, "tiny");
   EXPECT_THAT(Thrown([&] { gpu::LoadTransformer(std::make_shared<device::GuardedDevice>(1, 4096), file); }),
@@ -199,7 +210,7 @@ TEST(EngineOnDevice, MemoryThatIsNotThereIsRefused) {
 }
 
 // Not the cache but what a pass computes with has no room.
-TEST(EngineOnDevice, APassWithoutMemoryEndsItsRequests) {
+TEST(DeviceWithoutMemory, APassEndsItsRequests) {
   const auto bytes = Tiny().Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto device = std::make_shared<device::GuardedDevice>(1, size_t{3} << 20);

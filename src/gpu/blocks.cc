@@ -29,7 +29,6 @@ Pass::Pass(device::Device& of)
       multiplier(of),
       tables(of),
       append(of),
-      attend(of),
       seals(of),
       q(of),
       k(of),
@@ -50,7 +49,6 @@ DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionB
   Refuse(config_.key_dim != 64 && config_.key_dim != 128, where, "heads of other sizes than 64 and 128", device);
   Refuse(config_.num_heads / config_.num_kv_heads > device::kGroupRows, where,
          "more than 8 query heads for a KV head", device);
-  Refuse(config_.window > 0 || config_.chunk > 0, where, "attention within windows", device);
   Refuse(config_.score_cap != 0.0f || !weights.sinks.empty() || config_.temperature.scale != 0.0f, where,
          "caps, sinks and temperatures of scores", device);
   Refuse(config_.gated, where, "gated attention", device);
@@ -87,7 +85,7 @@ void DeviceAttention::Project(Pass& pass, const float* in) const {
   if (k_norm_) k_norm_.Apply(device, k, rows * config_.num_kv_heads, config_.key_dim, k);
 }
 
-// Rotates queries and keys, writes rows to open blocks, and seals the blocks that are complete.
+// Rotates queries and keys, and writes rows to open blocks.
 void DeviceAttention::Append(Pass& pass) const {
   const model::Rope* rope = config_.rope;
   const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
@@ -107,6 +105,20 @@ void DeviceAttention::Append(Pass& pass) const {
   };
   pass.device.Launch(config_.key_dim == 64 ? KernelId::kAppendDim64 : KernelId::kAppendDim128,
                      {pass.rows, config_.num_kv_heads, 1}, &args);
+}
+
+// Seals the blocks that are complete.
+void DeviceAttention::Seal(Pass& pass) const {
+  if (!pass.codec->seal) {  // open pages become sealed ones as they are
+    const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
+    const Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
+    const size_t bytes = static_cast<size_t>(2 * config_.num_kv_heads) * pass.codec->page_bytes;
+    for (const Pass::Completed& block : pass.completed) {
+      uint8_t* to = pass.layout->Slides(config_.cache_layer) ? block.sliding : block.base;
+      pass.device.Copy(to + sealed.keys, block.open + open.keys, bytes);
+    }
+    return;
+  }
   if (pass.num_seals == 0) return;
   const device::SealArgs seals{
       .jobs = pass.seals.Data() + static_cast<ptrdiff_t>(config_.cache_layer) * pass.num_seals,
@@ -122,7 +134,7 @@ void DeviceAttention::Attend(Pass& pass) const {
   const size_t partial =
       Elements(pass.rows, config_.num_kv_heads) * static_cast<size_t>(pass.max_splits) * device::kGroupRows;
   const device::DecodeArgs args{
-      .sequences = pass.attend.Data(),
+      .sequences = pass.attend[static_cast<size_t>(pass.views[static_cast<size_t>(config_.cache_layer)])].Data(),
       .queries = pass.q.Data(),
       .out = pass.attended.Reserve(Elements(pass.rows, QueryDim())),
       .split_max = pass.split_max.Reserve(partial),
@@ -146,6 +158,7 @@ void DeviceAttention::Attend(Pass& pass) const {
 void DeviceAttention::Run(Pass& pass, const float* in, float* out) const {
   Project(pass, in);
   Append(pass);
+  Seal(pass);
   Attend(pass);
   pass.multiplier.SetRows(pass.attended.Data(), pass.rows, output_.Cols());
   pass.multiplier.Multiply(output_, out, output_.Outputs());

@@ -29,9 +29,16 @@ struct Pass {
   const double* seal_start = nullptr;  // of SealArgs
   int rows = 0;
   int max_splits = 0;                     // of the longest sequence
-  Buffer<const uint8_t*> tables;          // places of sealed blocks, sequence by sequence
-  Buffer<device::AppendToken> append;     // [rows]
-  Buffer<device::DecodeSequence> attend;  // [rows]
+  Buffer<const uint8_t*> tables;       // places of sealed blocks, sequence by sequence
+  Buffer<device::AppendToken> append;  // [rows]
+  std::vector<Buffer<device::DecodeSequence>> attend;  // by view: [rows]
+  std::vector<int> views;                 // [layers of the cache]: what each sees, all of it or a window
+  struct Completed {
+    const uint8_t* open;
+    uint8_t* base;
+    uint8_t* sliding;  // null: no layer slides
+  };
+  std::vector<Completed> completed;       // blocks
   Buffer<device::SealJob> seals;          // [layers, num_seals]
   int num_seals = 0;                      // jobs of a layer
   std::vector<Buffer<float>> cos_sin;     // by rope: [rows, 2, pairs]
@@ -53,6 +60,7 @@ class DeviceAttention {
  private:
   void Project(Pass& pass, const float* in) const;
   void Append(Pass& pass) const;
+  void Seal(Pass& pass) const;
   void Attend(Pass& pass) const;
   int QueryDim() const { return config_.num_heads * config_.key_dim; }
   int KvDim() const { return config_.num_kv_heads * config_.key_dim; }

@@ -31,6 +31,7 @@ DeviceMemory::DeviceMemory(std::shared_ptr<device::Device> device, const kv::Blo
                            size_t budget_bytes)
     : device_(std::move(device)),
       sealed_bytes_(Align(layout.bytes)),
+      sliding_bytes_(Align(layout.sliding_bytes)),
       open_bytes_(Align(layout.open_bytes)),
       memory_(AllocateAll(*device_, budget_bytes)) {
   if (const size_t bytes = budget_bytes / kAlignment * kAlignment; bytes > 0) free_[0] = bytes;
@@ -39,8 +40,9 @@ DeviceMemory::DeviceMemory(std::shared_ptr<device::Device> device, const kv::Blo
 DeviceMemory::~DeviceMemory() { device_->Free(memory_); }
 
 size_t DeviceMemory::Stride(kv::BlockKind kind) const {
-  THRONG_CHECK(kind == kv::BlockKind::kSealed || kind == kv::BlockKind::kOpen);
-  return kind == kv::BlockKind::kOpen ? open_bytes_ : sealed_bytes_;
+  if (kind == kv::BlockKind::kOpen) return open_bytes_;
+  THRONG_CHECK(kind == kv::BlockKind::kSealed || kind == kv::BlockKind::kSliding);
+  return kind == kv::BlockKind::kSealed ? sealed_bytes_ : sliding_bytes_;
 }
 
 uint8_t* DeviceMemory::Allocate(kv::BlockKind kind) {

@@ -11,7 +11,7 @@
 
 namespace throng::gpu {
 
-// One allocation, taken at the start. Sealed blocks are at its beginning and open ones at its end, so that a
+// One allocation, taken at the start, for all but states and fine forms. Sealed blocks are at its beginning and open ones at its end, so that a
 // block which is freed leaves room for another of its size.
 class DeviceMemory final : public kv::BlockMemory {
  public:
@@ -33,7 +33,7 @@ class DeviceMemory final : public kv::BlockMemory {
 
  private:
   const std::shared_ptr<device::Device> device_;
-  const size_t sealed_bytes_, open_bytes_;
+  const size_t sealed_bytes_, sliding_bytes_, open_bytes_;
   uint8_t* const memory_;
   std::map<size_t, size_t> free_;  // where what is free begins, and its bytes; none touch each other
 };

@@ -13,20 +13,16 @@
 namespace throng::gpu {
 namespace {
 
+using kv::BlockKind;
+
 constexpr int kTokens = kv::kPageTokens;
 
 Error Unsupported(const device::Device& device, const std::string& what) {
   return MakeError(ErrorCode::kUnsupported, "{} does not compute {}", device.Name(), what);
 }
 
-// Calls visit(cache, block) for the blocks that a pass completes.
-void ForEachCompleted(std::span<const model::BatchItem> items, const auto& visit) {
-  for (const model::BatchItem& item : items) {
-    const kv::SequenceCache& cache = *item.cache;
-    const int end = (cache.NumTokens() + cache.ChunkTokens()) / kTokens;
-    for (int block = cache.NumTokens() / kTokens; block < end; ++block) visit(cache, block);
-  }
-}
+// The number of blocks that are sealed once the chunk is done.
+int SealedBy(const kv::SequenceCache& cache) { return (cache.NumTokens() + cache.ChunkTokens()) / kTokens; }
 
 }  // namespace
 
@@ -54,6 +50,13 @@ DeviceModel::DeviceModel(device::Device& device, const model::Model& model)
       to.residuals.push_back(MakeResidual(residual, i));
   }
   for (size_t i = 0; i < model.ropes.size(); ++i) pass_.cos_sin.emplace_back(device);
+  for (const kv::Reach& reach : model.config.cache_reaches) {
+    const auto known = std::ranges::find(reaches_, reach);
+    pass_.views.push_back(static_cast<int>(known - reaches_.begin()));
+    if (known != reaches_.end()) continue;
+    reaches_.push_back(reach);
+    pass_.attend.emplace_back(device);
+  }
 }
 
 DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual, size_t layer) {
@@ -80,26 +83,14 @@ size_t DeviceModel::StreamElements() const {
   return static_cast<size_t>(pass_.rows) * static_cast<size_t>(model_.config.dim);
 }
 
-// Where each token's row is written, and what it sees.
+// Where each token's row is written, and which blocks are completed.
 void DeviceModel::PlanCache(std::span<const model::BatchItem> items) {
-  std::vector<const uint8_t*> tables;
-  std::vector<size_t> first;  // [items]: of each one's table
+  const bool slides = pass_.layout->sliding_bytes > 0;
+  std::vector<device::AppendToken> append;
+  pass_.completed.clear();
+  int most_blocks = 0;
   for (const model::BatchItem& item : items) {
     const kv::SequenceCache& cache = *item.cache;
-    const int begun = cache.NumTokens() / kTokens;
-    const int end = (cache.NumTokens() + cache.ChunkTokens()) / kTokens;
-    first.push_back(tables.size());
-    // Without a seal, open pages are what sealed ones will be.
-    for (int block = 0; block < end; ++block) {
-      tables.push_back(block < begun || pass_.codec->seal ? cache.SealedSlab(block) : cache.OpenSlab(block));
-    }
-  }
-  const uint8_t* const* on_device = pass_.tables.Fill(tables);
-  std::vector<device::AppendToken> append;
-  std::vector<device::DecodeSequence> attend;
-  int most_blocks = 0;
-  for (size_t i = 0; i < items.size(); ++i) {
-    const kv::SequenceCache& cache = *items[i].cache;
     const int begin = cache.NumTokens();
     const int end = begin + cache.ChunkTokens();
     for (int position = begin; position < end; ++position) {
@@ -108,42 +99,66 @@ void DeviceModel::PlanCache(std::span<const model::BatchItem> items) {
       const bool begun_here = block * kTokens >= begin;
       const bool clear = begun_here && position + 1 == end && row + 1 < kTokens;
       append.push_back({cache.OpenSlab(block), row, clear ? 1 : 0});
-      attend.push_back({on_device + first[i], cache.OpenSlab(block), block, row + 1, 0});
+    }
+    for (int block = begin / kTokens; block < end / kTokens; ++block) {
+      pass_.completed.push_back({cache.OpenSlab(block), cache.SealedSlab(BlockKind::kSealed, block),
+                                 slides ? cache.SealedSlab(BlockKind::kSliding, block) : nullptr});
     }
     most_blocks = std::max(most_blocks, (end - 1) / kTokens + 1);
   }
   pass_.append.Fill(append);
-  pass_.attend.Fill(attend);
   pass_.max_splits = (most_blocks + device::kSplitPages - 1) / device::kSplitPages;
 }
 
-void DeviceModel::PlanSeals(std::span<const model::BatchItem> items) {
+// What each token sees.
+void DeviceModel::PlanViews(std::span<const model::BatchItem> items) {
+  std::vector<const uint8_t*> tables;  // of all items, of what does not slide and then of what does
+  const bool slides = pass_.layout->sliding_bytes > 0;
+  for (const BlockKind kind : {BlockKind::kSealed, BlockKind::kSliding}) {
+    if (kind == BlockKind::kSliding && !slides) continue;
+    for (const model::BatchItem& item : items) {
+      for (int block = 0; block < SealedBy(*item.cache); ++block)
+        tables.push_back(item.cache->SealedSlab(kind, block));
+    }
+  }
+  const uint8_t* const* on_device = pass_.tables.Fill(tables);
+  for (size_t view = 0; view < reaches_.size(); ++view) {
+    const kv::Reach& reach = reaches_[view];
+    const uint8_t* const* table = on_device + (slides && !reach.SeesAll() ? tables.size() / 2 : 0);
+    std::vector<device::DecodeSequence> attend;
+    for (const model::BatchItem& item : items) {
+      const kv::SequenceCache& cache = *item.cache;
+      const int end = cache.NumTokens() + cache.ChunkTokens();
+      for (int position = cache.NumTokens(); position < end; ++position) {
+        const int block = position / kTokens;
+        attend.push_back(
+            {table, cache.OpenSlab(block), block, position % kTokens + 1, reach.First(position)});
+      }
+      table += SealedBy(cache);
+    }
+    pass_.attend[view].Fill(attend);
+  }
+}
+
+void DeviceModel::PlanSeals() {
   const kv::BlockLayout& layout = *pass_.layout;
   std::vector<device::SealJob> jobs;
   for (int layer = 0; layer < layout.NumLayers(); ++layer) {
     const Places open = OpenPlaces(layout, layer);
     const Places sealed = SealedPlaces(layout, layer);
-    ForEachCompleted(items, [&](const kv::SequenceCache& cache, int block) {
+    for (const Pass::Completed& block : pass_.completed) {
+      uint8_t* const to = layout.Slides(layer) ? block.sliding : block.base;
       for (int head = 0; head < layout.layers.front().num_kv_heads; ++head) {
         for (const bool values : {false, true}) {
-          const uint8_t* rows =
-              cache.OpenSlab(block) + (values ? open.values : open.keys) + head * open.head_stride;
-          uint8_t* page =
-              cache.SealedSlab(block) + (values ? sealed.values : sealed.keys) + head * sealed.head_stride;
+          const uint8_t* rows = block.open + (values ? open.values : open.keys) + head * open.head_stride;
+          uint8_t* page = to + (values ? sealed.values : sealed.keys) + head * sealed.head_stride;
           jobs.push_back({reinterpret_cast<const uint16_t*>(rows), page, values ? 1 : 0});
         }
       }
-    });
+    }
   }
   pass_.num_seals = static_cast<int>(jobs.size()) / layout.NumLayers();
   pass_.seals.Fill(jobs);
-}
-
-// Without a seal: open pages become sealed ones as they are.
-void DeviceModel::KeepUnsealed(std::span<const model::BatchItem> items) {
-  ForEachCompleted(items, [&](const kv::SequenceCache& cache, int block) {
-    device_.Copy(cache.SealedSlab(block), cache.OpenSlab(block), pass_.layout->bytes);
-  });
 }
 
 const double* DeviceModel::SealStart(const device::CodecKernels& codec, int head_dim) {
@@ -183,8 +198,8 @@ void DeviceModel::Begin(std::span<const model::BatchItem> items) {
   pass_.codec = &KernelsOf(device_, *pass_.layout);
   pass_.seal_start = SealStart(*pass_.codec, pass_.layout->layers.front().key_dim);
   PlanCache(items);
-  pass_.num_seals = 0;
-  if (pass_.codec->seal) PlanSeals(items);
+  PlanViews(items);
+  if (pass_.codec->seal) PlanSeals();
   WriteRopes(items);
   const int dim = model_.config.dim;
   const device::EmbedArgs args{.table = embedding_.Data(),
@@ -281,7 +296,6 @@ const float* DeviceModel::Forward(std::span<const model::BatchItem> items) {
         layer.scale);
   }
   const float* logits = Logits(items);
-  if (!pass_.codec->seal) KeepUnsealed(items);
   device_.Wait();
   return logits;
 }

@@ -21,8 +21,8 @@ namespace throng::gpu {
 // One forward pass at a time.
 class DeviceModel {
  public:
-  // Throws kUnsupported with one sentence for what the device does not compute: windows, experts, recurrent
-  // layers, formats without kernels and others; std::bad_alloc if it has no memory for the weights. model,
+  // Throws kUnsupported with one sentence for what the device does not compute: experts, recurrent layers,
+  // formats without kernels and others; std::bad_alloc if it has no memory for the weights. model,
   // whose ropes are used, and device must outlive it.
   DeviceModel(device::Device& device, const model::Model& model);
 
@@ -46,12 +46,12 @@ class DeviceModel {
   Residual MakeResidual(const model::Residual& residual, size_t layer);
   void Begin(std::span<const model::BatchItem> items);
   void PlanCache(std::span<const model::BatchItem> items);
-  void PlanSeals(std::span<const model::BatchItem> items);
+  void PlanViews(std::span<const model::BatchItem> items);
+  void PlanSeals();
   void WriteRopes(std::span<const model::BatchItem> items);
   void Run(const Residual& residual);
   const float* Logits(std::span<const model::BatchItem> items);
   void TakeStates(std::span<const model::BatchItem> items, const float* states);
-  void KeepUnsealed(std::span<const model::BatchItem> items);
   size_t StreamElements() const;
   const double* SealStart(const device::CodecKernels& codec, int head_dim);
 
@@ -60,6 +60,7 @@ class DeviceModel {
   DeviceMatrix embedding_, output_;
   bool tied_;  // the embedding is the output
   std::vector<Layer> layers_;
+  std::vector<kv::Reach> reaches_;  // what layers see, each once: Pass::views
   DeviceNorm output_norm_;
   Floats output_bias_;
   Pass pass_;

@@ -58,7 +58,8 @@ std::vector<float> OnHost(const model::GgufFile& file, const std::string& codec,
 kv::BlockLayout LayoutOf(const model::Transformer& transformer, const std::string& codec) {
   kv::CodecFlags flags;
   flags.kv = codec;
-  return kv::MakeLayout(flags, transformer.Config().cache_layers);
+  return kv::WithReaches(kv::MakeLayout(flags, transformer.Config().cache_layers),
+                         transformer.Config().cache_reaches);
 }
 
 struct OnDevice {
@@ -127,10 +128,17 @@ TinyModel Qwen3() {
   };
   return tiny;
 }
+TinyModel Windowed() {
+  TinyModel tiny = Tiny();
+  tiny.window = 30;
+  return tiny;
+}
 INSTANTIATE_TEST_SUITE_P(Models, ForwardOnDevice,
                          testing::Values(Case{"Q8F16", Tiny(), "f16", 1e-3},
                                          Case{"Qwen3Flashq4", Qwen3(), "flashq4", 2e-3},
                                          Case{"Qwen2HalvesInt8", Qwen(TensorType::kF16), "int8", 2e-3},
+                                         Case{"Phi3WindowF16", Windowed(), "f16", 1e-3},
+                                         Case{"Phi3WindowFlashq4", Windowed(), "flashq4", 2e-3},
                                          Case{"Q8Gearl4", Tiny(), "gearl4", 5e-3}),
                          [](const auto& info) { return info.param.name; });
 
@@ -210,9 +218,6 @@ TEST(ForwardOnDevice, SaysWhatItDoesNotCompute) {
   TinyModel experts = Tiny();
   experts.experts = 3;
   EXPECT_THAT(WhyRefused(experts), testing::StartsWith("emulated GPU does not compute layer 0: "));
-  TinyModel window = Tiny();
-  window.window = 32;
-  EXPECT_EQ(WhyRefused(window), "layer 0: emulated GPU does not compute attention within windows");
   TinyModel small = Tiny();
   small.head_dim = 16;
   EXPECT_EQ(WhyRefused(small), "layer 0: emulated GPU does not compute heads of other sizes than 64 and 128");

@@ -32,7 +32,6 @@ Places OpenPlaces(const kv::BlockLayout& layout, int layer) {
 }
 
 const device::CodecKernels& KernelsOf(const device::Device& device, const kv::BlockLayout& layout) {
-  if (layout.sliding_bytes > 0) throw Unsupported(device, "layers that slide");
   if (layout.state_bytes > 0) throw Unsupported(device, "recurrent layers");
   if (layout.fine_bytes > 0) throw Unsupported(device, "pages in a finer form (sink=, recent=)");
   if (layout.key_bias == kv::KeyBias::kMean) throw Unsupported(device, "keys without their mean (bias=mean)");

@@ -31,6 +31,8 @@ PartSpec Select(const PageSpec& page, Part part) {
           page.values_offset, page.open_values_offset, page.fine_values_offset};
 }
 
+constexpr uint8_t kZeros[kNoPages] = {};
+
 // Every byte of a sealed block is determined: blocks are checksummed and compared.
 void ClearPadding(uint8_t* sealed, size_t bytes) { std::memset(sealed + bytes, 0, RoundUp64(bytes) - bytes); }
 
@@ -110,7 +112,7 @@ bool SequenceCache::TakeReservation(int num_tokens) {
         !take(layout_->window.HasFine(block), BlockKind::kFine, filling.fine)) {
       return false;
     }
-    if (has_base && layout_->bytes == kNoPages) std::memset(filling.base->Data(), 0, kNoPages);
+    if (has_base && layout_->bytes == kNoPages) filling.base->CopyFromHost(kZeros);
   }
   return TakeScratch(num_tokens);
 }
@@ -328,10 +330,14 @@ float* SequenceCache::KeptState(int layer, int block) const {
   return reinterpret_cast<float*>(filling.state->Data() + layout_->states[layer].offset);
 }
 
-uint8_t* SequenceCache::SealedSlab(int block) const {
+uint8_t* SequenceCache::SealedSlab(BlockKind kind, int block) const {
   const auto index = static_cast<size_t>(block);
-  const Block* base = index < sealed_.size() ? sealed_[index].base.get() : filling_[index - sealed_.size()].base.get();
-  return const_cast<uint8_t*>(base->Data());
+  if (index >= sealed_.size()) {
+    const Filling& filling = filling_[index - sealed_.size()];
+    return (kind == BlockKind::kSealed ? filling.base : filling.sliding)->Data();
+  }
+  const BlockRef& slab = sealed_[index].Of(kind);
+  return slab == nullptr ? nullptr : const_cast<uint8_t*>(slab->Data());
 }
 
 const std::shared_ptr<Block>& SequenceCache::OpenOf(int block) const {

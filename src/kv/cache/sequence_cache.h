@@ -141,9 +141,9 @@ class SequenceCache {
   PageView Sealed(int layer, int head, int block, Form form = Form::kBase) const;
   PageView Open(int layer, int head, int block) const;  // a block that the chunk touches
   void FinishLayer(int layer, int head);
-  // Where a complete block's base form is, or is to be sealed, and the rows of a block that the chunk touches,
-  // all layers of both. OpenSlab: in a device's memory alone.
-  uint8_t* SealedSlab(int block) const;
+  // Where the base form of a complete block is, or is to be sealed: kSealed, or kSliding, null once released.
+  // And the rows of a block that the chunk touches, of all layers; in a device's memory alone.
+  uint8_t* SealedSlab(BlockKind kind, int block) const;
   uint8_t* OpenSlab(int block) const { return OpenOf(block)->Data(); }
 
   // The running state of a recurrent layer, [states[layer].floats] of the layout; aligned to 64 bytes.
