@@ -38,7 +38,12 @@ Pass::Pass(device::Device& of)
       split_sum(of),
       split_out(of),
       gate(of),
-      up(of) {}
+      up(of),
+      scores(of),
+      gathered(of),
+      slot_weights(of),
+      slot_rows(of),
+      slot_places(of) {}
 
 DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionBlock& block,
                                  const std::string& where)

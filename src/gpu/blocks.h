@@ -46,6 +46,8 @@ struct Pass {
   // Of the block that runs.
   Buffer<float> q, k, v, attended, split_max, split_sum, split_out;
   Buffer<float> gate, up;
+  Buffer<float> scores, gathered, slot_weights;  // of experts
+  Buffer<int32_t> slot_rows, slot_places;
 };
 
 class DeviceAttention {

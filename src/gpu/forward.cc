@@ -64,7 +64,7 @@ DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual,
     throw Unsupported(device_, fmt::format("layer {}: blocks that run beside others", layer));
   const model::Branch& branch = residual.branches.front();
   const std::string where = fmt::format("layer {}", layer);
-  const auto with = [&](std::variant<DeviceAttention, DeviceFeedForward> block) {
+  const auto with = [&](std::variant<DeviceAttention, DeviceFeedForward, DeviceExperts> block) {
     return Residual{DeviceNorm(device_, residual.norm),
                     DeviceNorm(device_, branch.norm),
                     DeviceNorm(device_, branch.post_norm),
@@ -76,6 +76,8 @@ DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual,
     return with(DeviceAttention(device_, *attention, where));
   if (const auto* feed_forward = dynamic_cast<const model::FeedForwardBlock*>(branch.block.get()))
     return with(DeviceFeedForward(device_, *feed_forward, where));
+  if (const auto* experts = dynamic_cast<const model::ExpertsBlock*>(branch.block.get()))
+    return with(DeviceExperts(device_, *experts, where));
   throw Unsupported(device_, fmt::format("layer {}: {}", layer, branch.block->Describe()));
 }
 

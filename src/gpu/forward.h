@@ -11,6 +11,7 @@
 
 #include "device/device.h"
 #include "gpu/blocks.h"
+#include "gpu/experts.h"
 #include "gpu/products.h"
 #include "gpu/rows.h"
 #include "model/model.h"
@@ -21,7 +22,7 @@ namespace throng::gpu {
 // One forward pass at a time.
 class DeviceModel {
  public:
-  // Throws kUnsupported with one sentence for what the device does not compute: experts, recurrent layers,
+  // Throws kUnsupported with one sentence for what the device does not compute: recurrent layers,
   // formats without kernels and others; std::bad_alloc if it has no memory for the weights. model,
   // whose ropes are used, and device must outlive it.
   DeviceModel(device::Device& device, const model::Model& model);
@@ -34,7 +35,7 @@ class DeviceModel {
  private:
   struct Residual {
     DeviceNorm norm, branch_norm, branch_post_norm, post_norm;
-    std::variant<DeviceAttention, DeviceFeedForward> block;
+    std::variant<DeviceAttention, DeviceFeedForward, DeviceExperts> block;
     float scale;
   };
   struct Layer {
