@@ -134,8 +134,7 @@ TEST_P(EngineOnDevice, PromptsThatBeginAlikeShareBlocksAndRows) {
 
 TEST_P(EngineOnDevice, BlocksComeBackFromDisk) {
   const std::vector<Answer> alone = AllAlone();
-  EngineRig& rig =
-      Rig({.prefix_cache = true, .budget_tokens = 140, .spill_folder = ::testing::TempDir()});
+  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 140, .spill_folder = ::testing::TempDir()});
   for (int round = 0; round < 2; ++round) {
     for (size_t i = 0; i < questions_.size(); ++i) {
       ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone[i]));
@@ -247,11 +246,10 @@ TEST(LocalModelOnDevice, OtherDevicesAndCodecsThatAreMeasuredAreRefused) {
   LoadedModel loaded = FakeModel();
   loaded.file = std::make_unique<model::GgufFile>(bytes, "tiny");
   loaded.transformer = gpu::LoadTransformer(gpu::OpenDevice("emulation"), *loaded.file);
-  EXPECT_THAT(
-      Thrown([&] {
-        LocalModel({.kv = "auto", .kv_budget_bytes = 4 << 20, .max_context = 200}, std::move(loaded));
-      }),
-      testing::HasSubstr("(auto, flashq-mixed, bias=mean) need --device cpu"));
+  EXPECT_THAT(Thrown([&] {
+                LocalModel({.kv = "auto", .kv_budget_bytes = 4 << 20, .max_context = 200}, std::move(loaded));
+              }),
+              testing::HasSubstr("(auto, flashq-mixed, bias=mean) need --device cpu"));
 }
 
 }  // namespace

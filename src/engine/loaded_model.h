@@ -64,9 +64,9 @@ std::string EmbeddedModelPath();
 bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes = 0,
                   uint64_t free_bytes = AvailableBytes());
 
-// device: as gpu::OpenDevice takes it; repack, kv_budget_bytes: of the processor's, see ShouldRepack; context: as
-// in model::LoadOptions. The file must outlive it. Throws what gpu::OpenDevice, gpu::LoadTransformer and
-// ShouldRepack throw.
+// device: as gpu::OpenDevice takes it; repack, kv_budget_bytes: of the processor's, see ShouldRepack;
+// context: as in model::LoadOptions. The file must outlive it. Throws what gpu::OpenDevice,
+// gpu::LoadTransformer and ShouldRepack throw.
 std::unique_ptr<model::Transformer> LoadTransformer(const model::GgufFile& file, std::string_view device,
                                                     std::string_view repack, uint64_t kv_budget_bytes = 0,
                                                     int context = 0);

@@ -123,9 +123,7 @@ const char* SimdTarget() {
 
 }  // namespace
 
-uint64_t DefaultKvBudget(const model::Transformer& transformer) {
-  return transformer.FreeBytes() / 2;
-}
+uint64_t DefaultKvBudget(const model::Transformer& transformer) { return transformer.FreeBytes() / 2; }
 
 CodecOptions CodecsOf(const LocalOptions& options) {
   return {.flags = {.kv = options.kv, .k = options.keys, .v = options.values},

@@ -51,7 +51,8 @@ DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionB
   const model::AttentionBlock::Weights& weights = block.GetWeights();
   Refuse(!config_.owns_cache || weights.v.rows == 0 || config_.key_dim != config_.value_dim, where,
          "keys and values that are shared or differ in size", device);
-  Refuse(config_.key_dim != 64 && config_.key_dim != 128, where, "heads of other sizes than 64 and 128", device);
+  Refuse(config_.key_dim != 64 && config_.key_dim != 128, where, "heads of other sizes than 64 and 128",
+         device);
   Refuse(config_.num_heads / config_.num_kv_heads > device::kGroupRows, where,
          "more than 8 query heads for a KV head", device);
   Refuse(config_.score_cap != 0.0f || !weights.sinks.empty() || config_.temperature.scale != 0.0f, where,
@@ -139,7 +140,8 @@ void DeviceAttention::Attend(Pass& pass) const {
   const size_t partial =
       Elements(pass.rows, config_.num_kv_heads) * static_cast<size_t>(pass.max_splits) * device::kGroupRows;
   const device::DecodeArgs args{
-      .sequences = pass.attend[static_cast<size_t>(pass.views[static_cast<size_t>(config_.cache_layer)])].Data(),
+      .sequences =
+          pass.attend[static_cast<size_t>(pass.views[static_cast<size_t>(config_.cache_layer)])].Data(),
       .queries = pass.q.Data(),
       .out = pass.attended.Reserve(Elements(pass.rows, QueryDim())),
       .split_max = pass.split_max.Reserve(partial),

@@ -28,20 +28,20 @@ struct Pass {
   const device::CodecKernels* codec = nullptr;
   const double* seal_start = nullptr;  // of SealArgs
   int rows = 0;
-  int max_splits = 0;                     // of the longest sequence
-  Buffer<const uint8_t*> tables;       // places of sealed blocks, sequence by sequence
-  Buffer<device::AppendToken> append;  // [rows]
+  int max_splits = 0;                                  // of the longest sequence
+  Buffer<const uint8_t*> tables;                       // places of sealed blocks, sequence by sequence
+  Buffer<device::AppendToken> append;                  // [rows]
   std::vector<Buffer<device::DecodeSequence>> attend;  // by view: [rows]
-  std::vector<int> views;                 // [layers of the cache]: what each sees, all of it or a window
+  std::vector<int> views;  // [layers of the cache]: what each sees, all of it or a window
   struct Completed {
     const uint8_t* open;
     uint8_t* base;
     uint8_t* sliding;  // null: no layer slides
   };
-  std::vector<Completed> completed;       // blocks
-  Buffer<device::SealJob> seals;          // [layers, num_seals]
-  int num_seals = 0;                      // jobs of a layer
-  std::vector<Buffer<float>> cos_sin;     // by rope: [rows, 2, pairs]
+  std::vector<Completed> completed;    // blocks
+  Buffer<device::SealJob> seals;       // [layers, num_seals]
+  int num_seals = 0;                   // jobs of a layer
+  std::vector<Buffer<float>> cos_sin;  // by rope: [rows, 2, pairs]
 
   // Of the block that runs.
   Buffer<float> q, k, v, attended, split_max, split_sum, split_out;

@@ -11,8 +11,8 @@
 
 namespace throng::gpu {
 
-// One allocation, taken at the start, for all but states and fine forms. Sealed blocks are at its beginning and open ones at its end, so that a
-// block which is freed leaves room for another of its size.
+// One allocation, taken at the start, for all but states and fine forms. Sealed blocks are at its beginning
+// and open ones at its end, so that a block which is freed leaves room for another of its size.
 class DeviceMemory final : public kv::BlockMemory {
  public:
   // Throws kExhausted if the device has no such memory.

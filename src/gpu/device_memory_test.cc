@@ -49,7 +49,8 @@ TEST(DeviceMemory, TheLedgerIsTheMemorys) {
     if (!blocks.empty() && rng.NextBelow(5) < 2) {
       std::swap(blocks[rng.NextBelow(blocks.size())], blocks.back());
       blocks.pop_back();
-    } else if (auto block = of.pool->TryAllocate(rng.NextBelow(3) == 0 ? BlockKind::kOpen : BlockKind::kSealed)) {
+    } else if (auto block =
+                   of.pool->TryAllocate(rng.NextBelow(3) == 0 ? BlockKind::kOpen : BlockKind::kSealed)) {
       blocks.push_back(std::move(block));
     } else {
       ++refused;
@@ -65,7 +66,8 @@ TEST(DeviceMemory, TheLedgerIsTheMemorys) {
   EXPECT_EQ(open.size(), whole / of.pool->OpenBytes());
 }
 
-// Blocks do not overlap, and those that are freed leave room for others of their size, however many there are.
+// Blocks do not overlap, and those that are freed leave room for others of their size, however many there
+// are.
 TEST(DeviceMemory, SealedBlocksBeginAtOneEndAndOpenOnesAtTheOther) {
   Memory of(1 << 20);
   std::vector<std::shared_ptr<kv::Block>> sealed, open;
@@ -105,7 +107,8 @@ TEST(DeviceMemory, ADeviceWithoutSoMuchMemorySaysIt) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.Code(), ErrorCode::kExhausted);
-    EXPECT_THAT(error.what(), testing::HasSubstr("KV cache: emulated GPU has 1.0 MB of memory left, the budget is 3.1 MB"));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("KV cache: emulated GPU has 1.0 MB of memory left, the budget is 3.1 MB"));
   }
 }
 

@@ -22,13 +22,16 @@ int Blocks(int count, int of_block) { return (count + of_block - 1) / of_block; 
 
 DeviceExperts::DeviceExperts(device::Device& device, const model::ExpertsBlock& block,
                              const std::string& where)
-    : router_(block.Router()), options_(block.GetOptions()), selection_bias_(block.GetWeights().selection_bias) {
+    : router_(block.Router()),
+      options_(block.GetOptions()),
+      selection_bias_(block.GetWeights().selection_bias) {
   const model::ExpertsWeights& weights = block.GetWeights();
-  if (weights.router_norm || weights.input_norm || !weights.router_bias.empty() || !weights.gate_bias.empty() ||
-      !weights.up_bias.empty() || !weights.down_bias.empty() || options_.weighs_inputs) {
+  if (weights.router_norm || weights.input_norm || !weights.router_bias.empty() ||
+      !weights.gate_bias.empty() || !weights.up_bias.empty() || !weights.down_bias.empty() ||
+      options_.weighs_inputs) {
     throw MakeError(ErrorCode::kUnsupported,
-                    "{}: {} does not compute experts with biases, norms or weights of their own inputs", where,
-                    device.Name());
+                    "{}: {} does not compute experts with biases, norms or weights of their own inputs",
+                    where, device.Name());
   }
   scores_ = DeviceMatrix(device, weights.router, where + " router");
   if (weights.gate.rows != 0) gate_ = DeviceMatrix(device, AllOf(weights.gate), where + " gates");

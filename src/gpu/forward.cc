@@ -33,8 +33,15 @@ void DeviceModel::CheckShapes() const {
 }
 
 DeviceModel::DeviceModel(device::Device& device, const model::Model& model)
-    : device_(device), model_(model), pass_(device), tokens_(device), stream_(device), normed_(device),
-      beside_(device), added_(device), logits_(device) {
+    : device_(device),
+      model_(model),
+      pass_(device),
+      tokens_(device),
+      stream_(device),
+      normed_(device),
+      beside_(device),
+      added_(device),
+      logits_(device) {
   CheckShapes();
   if (!model.positions.empty()) throw Unsupported(device, "learned positions");
   embedding_ = DeviceMatrix(device, model.embedding, "embedding");
@@ -194,7 +201,8 @@ void DeviceModel::WriteRopes(std::span<const model::BatchItem> items) {
 // Plans the pass, and writes embeddings.
 void DeviceModel::Begin(std::span<const model::BatchItem> items) {
   std::vector<int32_t> tokens;
-  for (const model::BatchItem& item : items) tokens.insert(tokens.end(), item.tokens.begin(), item.tokens.end());
+  for (const model::BatchItem& item : items)
+    tokens.insert(tokens.end(), item.tokens.begin(), item.tokens.end());
   pass_.rows = static_cast<int>(tokens.size());
   pass_.layout = &items.front().cache->Layout();
   pass_.codec = &KernelsOf(device_, *pass_.layout);

@@ -230,7 +230,8 @@ TEST(ForwardOnDevice, SaysWhatItDoesNotCompute) {
   TinyModel biased = Tiny();
   biased.key_bias = 300.0f;
   biased.bias_pairs = {1, 6};
-  EXPECT_THAT(WhyRefused(biased, "flashq4"), testing::HasSubstr("does not add the bias that this model's keys are stored without"));
+  EXPECT_THAT(WhyRefused(biased, "flashq4"),
+              testing::HasSubstr("does not add the bias that this model's keys are stored without"));
   EXPECT_EQ(WhyRefused(biased, "flashq4:bias=off"), "");
 }
 

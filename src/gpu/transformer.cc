@@ -34,7 +34,8 @@ class DeviceTransformer final : public model::Transformer {
 
   const model::ModelConfig& Config() const override { return host_->config; }
   Digest WeightsDigest() const override {
-    std::call_once(digest_once_, [&] { digest_ = Hasher().Add(model::DigestOfModel(file_, *host_)).Add(false).Finish(); });
+    std::call_once(digest_once_,
+                   [&] { digest_ = Hasher().Add(model::DigestOfModel(file_, *host_)).Add(false).Finish(); });
     return digest_;
   }
   std::string Device() const override { return device_->Kind(); }
@@ -122,8 +123,7 @@ std::shared_ptr<device::Device> OpenDevice(std::string_view name) {
     const auto [last, error] = std::from_chars(name.data() + kNumbered.size(), end, index);
     known = error == std::errc() && last == end && index >= 0;
   }
-  if (!known)
-    throw MakeError(ErrorCode::kInvalid, "device {}: cpu, cuda and cuda:N are allowed", name);
+  if (!known) throw MakeError(ErrorCode::kInvalid, "device {}: cpu, cuda and cuda:N are allowed", name);
   return device::MakeCudaDevice(index);
 }
 

@@ -1,4 +1,5 @@
-// Models on devices as model/transformer.h has them: the engine cannot tell them from those on this processor.
+// Models on devices as model/transformer.h has them: the engine cannot tell them from those on this
+// processor.
 #pragma once
 
 #include <memory>

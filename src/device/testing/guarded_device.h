@@ -20,8 +20,7 @@ class GuardedDevice final : public Device {
   // memory_bytes: that it has in all; what is freed does not come back.
   explicit GuardedDevice(uint64_t seed = 1, size_t memory_bytes = size_t{256} << 20)
       : emulated_(MakeEmulatedDevice({.seed = seed})), seed_(seed), bytes_(memory_bytes) {
-    void* memory =
-        mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory = mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     THRONG_CHECK(memory != MAP_FAILED);
     memory_ = static_cast<uint8_t*>(memory);
   }

@@ -43,7 +43,7 @@ class Block {
   const uint8_t* Data() const { return data_; }
   size_t Bytes() const;  // SlabBytes
 
-  bool IsHost() const;   // BlockMemory::IsHost
+  bool IsHost() const;  // BlockMemory::IsHost
   // Its bytes where this process can read them: in place, or copied to `buffer`.
   const uint8_t* OnHost(std::vector<uint8_t>& buffer) const;
   void CopyFromHost(const uint8_t* bytes);
@@ -159,9 +159,9 @@ class BlockPool {
   std::array<LedgerBytes, kSealedKinds.size()> per_slab_;  // of each kind
   mutable std::mutex mutex_;
   std::array<size_t, kBlockKinds.size()> used_{};  // slabs of each kind; guarded by mutex_
-  size_t chunk_bytes_ = 0;  // guarded by mutex_
-  size_t peak_total_ = 0;   // guarded by mutex_
-  LedgerBytes peak_;        // guarded by mutex_
+  size_t chunk_bytes_ = 0;                         // guarded by mutex_
+  size_t peak_total_ = 0;                          // guarded by mutex_
+  LedgerBytes peak_;                               // guarded by mutex_
 };
 
 }  // namespace throng::kv

@@ -225,7 +225,8 @@ void ReadBlocks(const std::string& path, const Header& header, BlockReader& bloc
   for (int i = 0; i < num_sealed; ++i) {
     SealedBlock& block = sealed.emplace_back();
     for (const BlockKind kind : kPageKinds) {
-      if (IsNeeded(layout, kind, i, num_sealed)) block.Of(kind) = read(kind, i, places[static_cast<size_t>(kind)]);
+      if (IsNeeded(layout, kind, i, num_sealed))
+        block.Of(kind) = read(kind, i, places[static_cast<size_t>(kind)]);
     }
   }
   const int rest = static_cast<int>(header.num_cached % kPageTokens);

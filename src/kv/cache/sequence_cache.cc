@@ -454,7 +454,8 @@ void SequenceCache::KeepOpenRows(int layer, int head) {
   }
 }
 
-// In a device's memory: copies rows for whoever wants them, and keeps the chunk's last block if it stays open.
+// In a device's memory: copies rows for whoever wants them, and keeps the chunk's last block if it stays
+// open.
 void SequenceCache::KeepOpenBlock() {
   const int first_block = num_tokens_ / kPageTokens;
   const int end = num_tokens_ + chunk_tokens_;

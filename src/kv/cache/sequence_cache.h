@@ -126,9 +126,9 @@ class SequenceCache {
   // Drops all tokens and releases all memory. Also ends a chunk that cannot be finished.
   void Release();
 
-  // For the forward pass. In a device's memory (BlockMemory), Append, Sealed, Open and FinishLayer give way to
-  // SealedSlab and OpenSlab: kernels find pages in whole blocks, and what rows after the last one hold does not
-  // count.
+  // For the forward pass. In a device's memory (BlockMemory), Append, Sealed, Open and FinishLayer give way
+  // to SealedSlab and OpenSlab: kernels find pages in whole blocks, and what rows after the last one hold
+  // does not count.
 
   void BeginChunk(int num_tokens);  // 1 <= num_tokens <= the reserved number
   int ChunkTokens() const { return chunk_tokens_; }
@@ -198,7 +198,7 @@ class SequenceCache {
       nullptr;  // open pages of all touched blocks except the first: [blocks, Layout().chunk_bytes]
   size_t scratch_bytes_ = 0;
   std::vector<std::shared_ptr<Block>> later_open_;  // the same in a device's memory, as whole blocks
-  std::vector<BlockRows> rows_;  // for TakeRows
+  std::vector<BlockRows> rows_;                     // for TakeRows
 };
 
 }  // namespace throng::kv
