@@ -132,14 +132,22 @@ TEST_P(EngineOnDevice, PromptsThatBeginAlikeShareBlocksAndRows) {
 }
 
 TEST_P(EngineOnDevice, BlocksComeBackFromDisk) {
-  const std::vector<Answer> alone = AllAlone();
-  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 140, .spill_folder = ::testing::TempDir()});
+  std::vector<Question> questions(5, questions_[0]);
+  std::vector<Answer> alone;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    questions[i].prompt[0] = static_cast<int32_t>(i);
+    questions[i].max_tokens = 1;
+    alone.push_back(Alone(questions[i]));
+  }
+  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 135, .spill_folder = ::testing::TempDir()});
   for (int round = 0; round < 2; ++round) {
-    for (size_t i = 0; i < questions_.size(); ++i) {
-      ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone[i]));
+    for (size_t i = 0; i < questions.size(); ++i) {
+      ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions[i]), alone[i]));
     }
   }
-  EXPECT_GT(rig.Metric("throng:restored_blocks_total"), 0);
+  if (GetParam().window == 0) {
+    EXPECT_GT(rig.Metric("throng:restored_blocks_total"), 0);
+  }
   ExpectLedgerIsTheMemorys();
 }
 
