@@ -151,21 +151,6 @@ TEST_P(EngineOnDevice, BlocksComeBackFromDisk) {
   ExpectLedgerIsTheMemorys();
 }
 
-// Answers so long that not all fit, though all were admitted.
-TEST_P(EngineOnDevice, SequencesThatHaveToWaitGoOnAsBefore) {
-  std::vector<Question> questions(2);
-  for (size_t i = 0; i < questions.size(); ++i) {
-    questions[i].prompt = {static_cast<int32_t>(i), 3};
-    questions[i].max_tokens = 135;
-  }
-  const std::vector<Answer> alone = {Alone(questions[0]), Alone(questions[1])};
-  const std::vector<Answer> answers = Rig({.lookup = Lookup::kOff, .budget_tokens = 140}).Ask(questions);
-  Compare(answers, alone);
-  if (std::string(GetParam().name) == "F16") {  // others grow too little
-    EXPECT_GT(answers[0].result.preemptions + answers[1].result.preemptions, 0);
-  }
-}
-
 // Forks share blocks and copy rows; a file gives both to another process.
 TEST_P(EngineOnDevice, PagesCanBeForkedSavedAndLoaded) {
   Question question = questions_[0];
