@@ -211,7 +211,7 @@ TEST(DeviceWithoutMemory, APassEndsItsRequests) {
   EXPECT_EQ(small.result.finish, llm::FinishReason::kLength);
   const Answer large = rig.Ask({.prompt = std::vector<int32_t>(250, 1), .max_tokens = 1});
   ASSERT_EQ(large.result.finish, llm::FinishReason::kError);
-  EXPECT_STREQ(large.result.error->what(), "request: out of memory in a step of 1 sequences");
+  EXPECT_THAT(large.result.error->what(), testing::StartsWith("request: out of memory in a step of "));
 }
 
 // A model on a device is one like others.
