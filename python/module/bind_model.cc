@@ -21,7 +21,8 @@ namespace {
 std::unique_ptr<Model> MakeModel(const std::string& path, const std::string& kv, const std::string& keys,
                                  const std::string& values, const std::string& softmax, int threads,
                                  int max_batch, int max_context, uint64_t kv_budget_bytes, bool prefix_cache,
-                                 const std::string& lookup, const std::string& repack) {
+                                 const std::string& lookup, const std::string& repack,
+                                 const std::string& device) {
   CheckEntry();
   engine::LocalOptions options;
   options.model = path;
@@ -36,6 +37,7 @@ std::unique_ptr<Model> MakeModel(const std::string& path, const std::string& kv,
   options.prefix_cache = prefix_cache;
   options.lookup = lookup;
   options.repack = repack;
+  options.device = device;
   py::gil_scoped_release release;
   return std::make_unique<Model>(options);
 }
@@ -125,7 +127,7 @@ void AddModel(py::module_& module) {
       .def(py::init(&MakeModel), py::kw_only(), py::arg("path"), py::arg("kv"), py::arg("keys"),
            py::arg("values"), py::arg("softmax"), py::arg("threads"), py::arg("max_batch"),
            py::arg("max_context"), py::arg("kv_budget_bytes"), py::arg("prefix_cache"), py::arg("lookup"),
-           py::arg("repack"))
+           py::arg("repack"), py::arg("device"))
       .def("generate", &Generate, py::kw_only(), py::arg("prompts"), py::arg("chat"), py::arg("system"),
            py::arg("max_tokens"), py::arg("temperature"), py::arg("choices"), py::arg("json_schema"),
            py::arg("seed"), py::arg("stop"), py::arg("top_k"), py::arg("top_p"), py::arg("min_p"),

@@ -25,11 +25,19 @@ class TurnTaking final : public model::Transformer {
   explicit TurnTaking(std::unique_ptr<model::Transformer> inner) : inner_(std::move(inner)) {}
   const model::ModelConfig& Config() const override { return inner_->Config(); }
   Digest WeightsDigest() const override { return inner_->WeightsDigest(); }
+  attention::Rotation KeyRotation(int layer) const override { return inner_->KeyRotation(layer); }
+  std::shared_ptr<const attention::KeyBias> KeyBias() const override { return inner_->KeyBias(); }
   size_t BytesToRepack() const override { return inner_->BytesToRepack(); }
   void Repack(ThreadPool& pool) override {
     std::lock_guard lock(mutex_);
     inner_->Repack(pool);
   }
+  std::string Device() const override { return inner_->Device(); }
+  std::unique_ptr<kv::BlockMemory> MakeMemory(const kv::BlockLayout& layout, kv::SoftmaxKind softmax,
+                                              size_t budget_bytes) override {
+    return inner_->MakeMemory(layout, softmax, budget_bytes);
+  }
+  uint64_t FreeBytes() const override { return inner_->FreeBytes(); }
   void Forward(std::span<const model::BatchItem> items, ThreadPool& pool, float* logits) override {
     std::lock_guard lock(mutex_);
     inner_->Forward(items, pool, logits);
@@ -62,7 +70,7 @@ struct Batch {
 
 std::shared_ptr<engine::LocalModel> MakeLocalModel(const engine::LocalOptions& options) {
   engine::LoadedModel loaded = engine::LoadModel(options.model, options.repack, options.kv_budget_bytes,
-                                                 options.chat_template, options.max_context);
+                                                 options.chat_template, options.max_context, options.device);
   loaded.transformer = std::make_unique<TurnTaking>(std::move(loaded.transformer));
   return std::make_shared<engine::LocalModel>(options, std::move(loaded));
 }
@@ -139,14 +147,16 @@ void Model::CheckTokens(std::span<const int32_t> tokens, int num_rows) const {
 void Model::Logits(std::span<const int32_t> tokens, int num_rows, float* logits) {
   CheckTokens(tokens, num_rows);
   std::lock_guard lock(logits_mutex_);
-  if (logits_pool_ == nullptr) {
-    logits_threads_ = std::make_unique<ThreadPool>(model_->Options().threads);
+  model::Transformer& transformer = *model_->Loaded().transformer;
+  const bool on_device = !transformer.Device().empty();
+  if (logits_threads_ == nullptr) logits_threads_ = std::make_unique<ThreadPool>(model_->Options().threads);
+  if (!on_device && logits_pool_ == nullptr) {
     // One sequence at a time, of a length that CheckTokens bounds, so no budget is needed.
     const kv::BlockPool& pool = model_->Blocks();
     logits_pool_ = std::make_unique<kv::BlockPool>(pool.Layout(), std::numeric_limits<size_t>::max() / 2,
                                                    pool.Softmax());
   }
-  kv::SequenceCache cache(*logits_pool_);
+  kv::SequenceCache cache(on_device ? model_->Blocks() : *logits_pool_);  // a device's memory is taken
   const int count = static_cast<int>(tokens.size());
   const int skip = count - num_rows;  // tokens before the first row requested
   for (int first = 0; first < count; first += kLogitsChunk) {
@@ -157,7 +167,7 @@ void Model::Logits(std::span<const int32_t> tokens, int num_rows, float* logits)
     const int rows = std::clamp(first + n - skip, 0, n);
     const model::BatchItem item{tokens.subspan(first, n), &cache, rows};
     float* const out = logits + static_cast<size_t>(std::max(0, first - skip)) * VocabSize();
-    model_->Loaded().transformer->Forward({&item, 1}, *logits_threads_, out);
+    transformer.Forward({&item, 1}, *logits_threads_, out);
   }
 }
 

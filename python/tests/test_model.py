@@ -59,6 +59,7 @@ class GenerateTest(unittest.TestCase):
     def test_errors_are_one_sentence(self):
         for wrong in (lambda: throng.Model("/no/such/file.gguf"), lambda: throng.Model(kv="flashq5"),
                       lambda: throng.Model(repack="always"), lambda: throng.Model(lookup="always"),
+                      lambda: throng.Model(device="gpu"),
                       lambda: self.model.generate("x", choices=["a"], json_schema={}),
                       lambda: self.model.generate("x", max_tokens=-1),
                       lambda: self.model.generate("x " * 100000),

@@ -57,7 +57,8 @@ class Change:
 
 class Model:
     def __init__(self, *, path: str, kv: str, keys: str, values: str, softmax: str, threads: int, max_batch: int,
-                 max_context: int, kv_budget_bytes: int, prefix_cache: bool, lookup: str, repack: str) -> None: ...
+                 max_context: int, kv_budget_bytes: int, prefix_cache: bool, lookup: str, repack: str,
+                 device: str) -> None: ...
     def generate(self, *, prompts: list[str], chat: bool, system: str, max_tokens: int, temperature: float,
                  choices: list[str], json_schema: Any, seed: int, stop: list[str], top_k: int, top_p: float,
                  min_p: float, repetition_penalty: float) -> list[Completion]: ...

@@ -59,12 +59,13 @@ class Model:
     - ``softmax``: ``"exact"`` or ``"sas"``
     - ``threads``: 0 means one per core
     - ``context``: in tokens; 0 means what the model was trained for
-    - ``kv_budget``: in bytes; 0 means half of the free memory
+    - ``kv_budget``: in bytes; 0 means half of the device's free memory
     - ``max_batch``: how many sequences decode together
     - ``prefix_cache``: keep what prompts begin with, for prompts that begin alike
     - ``lookup``: ``"auto"`` guesses tokens from the prompt where that saves time, ``"off"`` never; answers are the same
     - ``repack``: ``"on"`` copies the weights to where they are read fastest, ``"off"`` reads them where the file is
       mapped, ``"auto"`` copies them if half of the free memory has room; answers are the same
+    - ``device``: ``"cpu"``, or ``"cuda"`` or ``"cuda:N"``, a GPU, in builds with CUDA
 
     Several threads may use a model at once; it releases Python's lock while it computes. As a backend it serves
     one run of a world at a time. A process that is forked while a model or a run exists cannot use throng; start
@@ -78,14 +79,14 @@ class Model:
     def __init__(self, path: str | os.PathLike[str] | None = None, kv: str = "f16", *, keys: str = "",
                  values: str = "", softmax: str = "exact", threads: int = 0, max_batch: int = 128,
                  context: int = 0, kv_budget: int = 0, prefix_cache: bool = True, lookup: str = "auto",
-                 repack: str = "auto") -> None:
+                 repack: str = "auto", device: str = "cpu") -> None:
         self._settings = dict(path=path, kv=kv, keys=keys, values=values, softmax=softmax, threads=threads,
                               max_batch=max_batch, context=context, kv_budget=kv_budget, prefix_cache=prefix_cache,
-                              lookup=lookup, repack=repack)
+                              lookup=lookup, repack=repack, device=device)
         self._native = _native.Model(path="" if path is None else os.fspath(path), kv=kv, keys=keys,
                                      values=values, softmax=softmax, threads=threads, max_batch=max_batch,
                                      max_context=context, kv_budget_bytes=kv_budget, prefix_cache=prefix_cache,
-                                     lookup=lookup, repack=repack)
+                                     lookup=lookup, repack=repack, device=device)
 
     @overload
     def generate(self, prompt: str, max_tokens: int = 128, temperature: float = 0.0, *,

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -23,6 +25,15 @@ int32_t TokenAt(int position, int vocab) { return static_cast<int32_t>(int64_t{p
 
 bool SameBits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+kv::BlockPool MakePool(model::Transformer& model, const kv::CodecFlags& codecs, kv::SoftmaxKind softmax,
+                       size_t budget_bytes) {
+  const model::ModelConfig& config = model.Config();
+  kv::BlockLayout layout = kv::WithReaches(
+      kv::WithStates(kv::MakeLayout(codecs, config.cache_layers), config.state_floats), config.cache_reaches);
+  auto memory = model.MakeMemory(layout, softmax, budget_bytes);
+  return kv::BlockPool(std::move(layout), budget_bytes, softmax, std::move(memory));
 }
 
 }  // namespace
@@ -59,10 +70,7 @@ ModelSpeed::ModelSpeed(const model::GgufFile& file, model::Transformer& model, c
     : model_(model),
       threads_(threads),
       weights_(ReadWeightUse(file)),
-      pool_(kv::WithReaches(kv::WithStates(kv::MakeLayout(codecs, model.Config().cache_layers),
-                                           model.Config().state_floats),
-                            model.Config().cache_reaches),
-            budget_bytes, softmax) {}
+      pool_(MakePool(model, codecs, softmax, budget_bytes)) {}
 
 size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
   return pool_.SequenceBytes(tokens) * static_cast<size_t>(sequences);
@@ -83,7 +91,14 @@ void ModelSpeed::Fill(int sequences, int depth) {
   caches_.clear();
   starts_.clear();
   depth_ = depth;
-  FillFirst(depth);
+  if (pool_.Memory().IsHost()) {
+    FillFirst(caches_.emplace_back(pool_), depth);
+  } else {  // blocks are the same everywhere
+    kv::BlockPool pool(pool_.Layout(), std::numeric_limits<size_t>::max() / 2);
+    kv::SequenceCache cache(pool);
+    FillFirst(cache, depth);
+    AddCopy(cache.SealedBlocks());
+  }
   NoteStart();
   Grow(sequences);
 }
@@ -107,12 +122,14 @@ void ModelSpeed::NoteStart() {
 
 void ModelSpeed::Grow(int sequences) {
   Back();
-  while (static_cast<int>(caches_.size()) < sequences) CopyFirst();
+  while (static_cast<int>(caches_.size()) < sequences) {
+    AddCopy(caches_.front().SealedBlocks());
+    NoteStart();
+  }
 }
 
-void ModelSpeed::FillFirst(int depth) {
+void ModelSpeed::FillFirst(kv::SequenceCache& cache, int depth) {
   const model::ModelConfig& config = model_.Config();
-  kv::SequenceCache& cache = caches_.emplace_back(pool_);
   size_t stride = 0;  // keys and values are the same rows
   for (const kv::LayerShape& shape : config.cache_layers) {
     stride =
@@ -137,15 +154,14 @@ void ModelSpeed::FillFirst(int depth) {
   }
 }
 
-void ModelSpeed::CopyFirst() {
+void ModelSpeed::AddCopy(std::span<const kv::SealedBlock> of) {
   std::vector<kv::SealedBlock> blocks;
-  for (const kv::SealedBlock& block : caches_.front().SealedBlocks()) {
+  for (const kv::SealedBlock& block : of) {
     std::optional<kv::SealedBlock> copy = kv::TryCopy(pool_, block);
     if (!copy) throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
     blocks.push_back(*std::move(copy));
   }
   caches_.emplace_back(pool_).Adopt(blocks);
-  NoteStart();
 }
 
 void ModelSpeed::Back() {

@@ -86,8 +86,8 @@ class ModelSpeed {
   Answers Answer(int tokens, int rounds);
 
  private:
-  void FillFirst(int depth);
-  void CopyFirst();
+  void FillFirst(kv::SequenceCache& cache, int depth);
+  void AddCopy(std::span<const kv::SealedBlock> of);  // another sequence
   void NoteStart();
   void Back();  // all caches as they were at the depth
   // Runs one pass: a chunk of tokens of each of the first sequences; logits of their last ones:

@@ -12,16 +12,20 @@
 
 namespace throng::device {
 
+// Any thread may copy while another one launches kernels; everything else needs one thread at a time.
 class Device {
  public:
   virtual ~Device() = default;
   virtual std::string Name() const = 0;
+  virtual std::string Kind() const = 0;  // devices of the same kind compute the same bits
 
   // Memory of the device, aligned to 256; undefined at the start. Throws std::bad_alloc.
   virtual void* Allocate(size_t bytes) = 0;
   virtual void Free(void* memory) noexcept = 0;
+  virtual size_t FreeBytes() const = 0;  // that can still be allocated
   virtual void CopyTo(void* device, const void* host, size_t bytes) = 0;
   virtual void CopyFrom(void* host, const void* device, size_t bytes) = 0;
+  virtual void Copy(void* to, const void* from, size_t bytes) = 0;  // within it, in the order of launches
 
   // Runs a kernel on a grid of blocks, after all that was launched before. arguments: its Args.
   virtual void Launch(KernelId kernel, Index3 grid, const void* arguments) = 0;

@@ -1,6 +1,7 @@
 #include "engine/loaded_model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/data_dir.h"
 #include "base/error.h"
@@ -8,6 +9,7 @@
 #include "base/text/human_bytes.h"
 #include "engine/codecs/codec_config.h"
 #include "engine/sampling/constrain.h"
+#include "gpu/transformer.h"
 #include "model/config.h"
 #include "model/folder/folder.h"
 #include "model/model.h"
@@ -111,14 +113,22 @@ bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t
   return true;
 }
 
+std::unique_ptr<model::Transformer> LoadTransformer(const model::GgufFile& file, std::string_view device_name,
+                                                    std::string_view repack, uint64_t kv_budget_bytes,
+                                                    int context) {
+  if (auto device = gpu::OpenDevice(device_name))
+    return gpu::LoadTransformer(std::move(device), file, {.context = context});
+  return model::LoadTransformer(file,
+                                {.repack = ShouldRepack(repack, file, kv_budget_bytes), .context = context});
+}
+
 LoadedModel LoadModel(const std::string& path, std::string_view repack, uint64_t kv_budget_bytes,
-                      const std::string& chat_template, int context) {
+                      const std::string& chat_template, int context, std::string_view device) {
   LoadedModel model;
   model.file = model::OpenModel(path.empty() ? EmbeddedModelPath() : path);
   model.chat = LoadTemplate(*model.file, path.empty() || path == EmbeddedModelPath(), chat_template);
   model.tokenizer = std::make_unique<model::Tokenizer>(model::LoadTokenizer(*model.file, model.chat));
-  model.transformer = model::LoadTransformer(
-      *model.file, {.repack = ShouldRepack(repack, *model.file, kv_budget_bytes), .context = context});
+  model.transformer = LoadTransformer(*model.file, device, repack, kv_budget_bytes, context);
   return model;
 }
 

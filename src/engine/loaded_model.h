@@ -64,10 +64,18 @@ std::string EmbeddedModelPath();
 bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes = 0,
                   uint64_t free_bytes = AvailableBytes());
 
+// device: as gpu::OpenDevice takes it; repack, kv_budget_bytes: of the processor's, see ShouldRepack;
+// context: as in model::LoadOptions. The file must outlive it. Throws what gpu::OpenDevice,
+// gpu::LoadTransformer and ShouldRepack throw.
+std::unique_ptr<model::Transformer> LoadTransformer(const model::GgufFile& file, std::string_view device,
+                                                    std::string_view repack, uint64_t kv_budget_bytes = 0,
+                                                    int context = 0);
+
 // path: empty: EmbeddedModelPath. repack, kv_budget_bytes: see ShouldRepack. chat_template: a file with the
 // template to use instead of the model's; empty: none. context: as in model::LoadOptions. Throws kIo,
-// kCorrupt, kUnsupported or kInvalid with one sentence.
+// kCorrupt, kUnsupported or kInvalid with one sentence; what LoadTransformer throws for device.
 LoadedModel LoadModel(const std::string& path, std::string_view repack = "auto", uint64_t kv_budget_bytes = 0,
-                      const std::string& chat_template = "", int context = 0);
+                      const std::string& chat_template = "", int context = 0,
+                      std::string_view device = "cpu");
 
 }  // namespace throng::engine

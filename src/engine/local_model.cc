@@ -9,7 +9,6 @@
 #include "attention/sas.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "engine/scheduler.h"
 #include "hwy/targets.h"
 #include "kv/codec_table.h"
@@ -72,6 +71,15 @@ void SayRemovedBias(const model::Transformer& transformer, const kv::BlockLayout
       pairs, all / 2);
 }
 
+kv::BlockPool MakePool(const LocalOptions& options, const CodecChoice& codecs,
+                       model::Transformer& transformer) {
+  const model::ModelConfig& config = transformer.Config();
+  kv::BlockLayout layout = kv::WithReaches(codecs.Layout(config), config.cache_reaches);
+  const kv::SoftmaxKind softmax = attention::ParseSoftmax(options.softmax);
+  auto memory = transformer.MakeMemory(layout, softmax, options.kv_budget_bytes);
+  return kv::BlockPool(std::move(layout), options.kv_budget_bytes, softmax, std::move(memory));
+}
+
 EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool, size_t bytes_to_repack) {
   const size_t least_bytes = Scheduler::MostBytes(pool, kv::kPageTokens);
   if (least_bytes > pool.BudgetBytes()) {
@@ -115,10 +123,7 @@ const char* SimdTarget() {
 
 }  // namespace
 
-uint64_t DefaultKvBudget(const model::Transformer& transformer) {
-  const uint64_t available = AvailableBytes();
-  return (available - std::min<uint64_t>(available, transformer.BytesToRepack())) / 2;
-}
+uint64_t DefaultKvBudget(const model::Transformer& transformer) { return transformer.FreeBytes() / 2; }
 
 CodecOptions CodecsOf(const LocalOptions& options) {
   return {.flags = {.kv = options.kv, .k = options.keys, .v = options.values},
@@ -131,14 +136,13 @@ CodecOptions CodecsOf(const LocalOptions& options) {
 
 LocalModel::LocalModel(const LocalOptions& options)
     : LocalModel(options, LoadModel(options.model, options.repack, options.kv_budget_bytes,
-                                    options.chat_template, options.max_context)) {}
+                                    options.chat_template, options.max_context, options.device)) {}
 
 LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
     : loaded_(std::move(loaded)),
       options_(FillIn(std::move(options), *loaded_.transformer)),
       codecs_(Choose(options_, loaded_)),
-      pool_(kv::WithReaches(codecs_.Layout(Config()), Config().cache_reaches), options_.kv_budget_bytes,
-            attention::ParseSoftmax(options_.softmax)),
+      pool_(MakePool(options_, codecs_, *loaded_.transformer)),
       threads_(options_.threads),
       vocabulary_(loaded_.MakeVocabulary()),
       answers_(loaded_.Answers()),
@@ -244,7 +248,9 @@ std::string LocalModel::Setup() const {
 // Names the removed bias, because pages from before there was a choice have the same codecs and whole keys.
 std::string LocalModel::Computation() const {
   const bool removed = RemovedBias(*loaded_.transformer, pool_.Layout()) != nullptr;
-  return fmt::format("softmax={} simd={}{}", options_.softmax, SimdTarget(),
+  const std::string device = loaded_.transformer->Device();
+  return fmt::format("softmax={} {}{}", options_.softmax,
+                     device.empty() ? fmt::format("simd={}", SimdTarget()) : "device=" + device,
                      removed ? " key-bias=removed" : "");
 }
 

@@ -11,6 +11,7 @@ struct LocalOptions {
   // folder.
   std::string model{};
   std::string chat_template{};    // a file with the template of chats; empty: the model's own
+  std::string device = "cpu";     // what computes: cpu, cuda or cuda:N (gpu/transformer.h)
   std::string kv = "f16";         // codec of keys and values, or another form of codecs/codec_config.h
   std::string keys{};             // if not empty, the codec of keys instead
   std::string values{};           // if not empty, the codec of values instead
@@ -19,7 +20,8 @@ struct LocalOptions {
   std::string kv_choice{};        // an earlier choice, as JSON; replaces kv, keys and values
   std::string kv_choice_in{};     // file that kv_choice comes from, for messages
   std::string softmax = "exact";  // or "sas": an approximation that computes less
-  uint64_t kv_budget_bytes = 0;  // hard limit for all caches together; 0: half of the memory that is free now
+  uint64_t kv_budget_bytes =
+      0;  // hard limit for all caches together; 0: half of the device's memory that is free
   // Whether weights are copied for speed (model/matmul/repack.h): "on", "off", or "auto": if there is room
   // (ShouldRepack).
   std::string repack = "auto";

@@ -151,7 +151,7 @@ void Scheduler::TakeMatched(Sequence& sequence) {
   sequence.rows_count = prefixes_.NoteParting(sequence.request.prompt, matched_.size(), found.count);
   if (found.count > 0) {
     do {
-      if (sequence.cache.AdoptOpen(matched_, found.count, found.rows->Data(), nullptr)) return;
+      if (sequence.cache.AdoptOpen(matched_, found.count, *found.rows, nullptr)) return;
     } while (prefixes_.EvictOne());
   }
   sequence.cache.Adopt(matched_);

@@ -163,7 +163,7 @@ void DecodePage(const kv::SequenceCache& cache, int layer, int head, int block, 
     if (page.values != nullptr) page.values->Decode(kv::Part::kValues, view.values, values);
     return;
   }
-  const uint8_t* const rows = cache.OpenRows();
+  const uint8_t* const rows = cache.OpenRows()->Data();
   page.open_keys->Decode(kv::Part::kKeys, rows + page.open_keys_offset, keys);
   if (page.values != nullptr) {
     page.open_values->Decode(kv::Part::kValues, rows + page.open_values_offset, values);
@@ -174,7 +174,7 @@ void DecodePage(const kv::SequenceCache& cache, int layer, int head, int block, 
 void CopyState(const kv::SequenceCache& from, kv::SequenceCache& to) {
   for (size_t layer = 0; layer < from.Layout().states.size(); ++layer) {
     const kv::StateSpec& state = from.Layout().states[layer];
-    std::memcpy(to.State(static_cast<int>(layer)), from.StateData() + state.offset,
+    std::memcpy(to.State(static_cast<int>(layer)), from.LastState()->Data() + state.offset,
                 state.floats * sizeof(float));
   }
 }

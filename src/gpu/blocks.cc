@@ -27,8 +27,8 @@ bool IsOfEachHead(const model::Norm& norm, int head_dim) {
 Pass::Pass(device::Device& of)
     : device(of),
       multiplier(of),
+      tables(of),
       append(of),
-      attend(of),
       seals(of),
       q(of),
       k(of),
@@ -38,7 +38,12 @@ Pass::Pass(device::Device& of)
       split_sum(of),
       split_out(of),
       gate(of),
-      up(of) {}
+      up(of),
+      scores(of),
+      gathered(of),
+      slot_weights(of),
+      slot_rows(of),
+      slot_places(of) {}
 
 DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionBlock& block,
                                  const std::string& where)
@@ -46,9 +51,10 @@ DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionB
   const model::AttentionBlock::Weights& weights = block.GetWeights();
   Refuse(!config_.owns_cache || weights.v.rows == 0 || config_.key_dim != config_.value_dim, where,
          "keys and values that are shared or differ in size", device);
+  Refuse(config_.key_dim != 64 && config_.key_dim != 128, where, "heads of other sizes than 64 and 128",
+         device);
   Refuse(config_.num_heads / config_.num_kv_heads > device::kGroupRows, where,
          "more than 8 query heads for a KV head", device);
-  Refuse(config_.window > 0 || config_.chunk > 0, where, "attention within windows", device);
   Refuse(config_.score_cap != 0.0f || !weights.sinks.empty() || config_.temperature.scale != 0.0f, where,
          "caps, sinks and temperatures of scores", device);
   Refuse(config_.gated, where, "gated attention", device);
@@ -85,11 +91,10 @@ void DeviceAttention::Project(Pass& pass, const float* in) const {
   if (k_norm_) k_norm_.Apply(device, k, rows * config_.num_kv_heads, config_.key_dim, k);
 }
 
-// Rotates queries and keys, writes rows to open blocks, and seals the blocks that are complete.
+// Rotates queries and keys, and writes rows to open blocks.
 void DeviceAttention::Append(Pass& pass) const {
-  const DeviceCache& cache = *pass.cache;
   const model::Rope* rope = config_.rope;
-  const Places open = cache.Open(config_.cache_layer);
+  const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
   const device::AppendArgs args{
       .tokens = pass.append.Data(),
       .queries = pass.q.Data(),
@@ -106,23 +111,37 @@ void DeviceAttention::Append(Pass& pass) const {
   };
   pass.device.Launch(config_.key_dim == 64 ? KernelId::kAppendDim64 : KernelId::kAppendDim128,
                      {pass.rows, config_.num_kv_heads, 1}, &args);
+}
+
+// Seals the blocks that are complete.
+void DeviceAttention::Seal(Pass& pass) const {
+  if (!pass.codec->seal) {  // open pages become sealed ones as they are
+    const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
+    const Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
+    const size_t bytes = static_cast<size_t>(2 * config_.num_kv_heads) * pass.codec->page_bytes;
+    for (const Pass::Completed& block : pass.completed) {
+      uint8_t* to = pass.layout->Slides(config_.cache_layer) ? block.sliding : block.base;
+      pass.device.Copy(to + sealed.keys, block.open + open.keys, bytes);
+    }
+    return;
+  }
   if (pass.num_seals == 0) return;
   const device::SealArgs seals{
       .jobs = pass.seals.Data() + static_cast<ptrdiff_t>(config_.cache_layer) * pass.num_seals,
-      .start = cache.SealStart(),
+      .start = pass.seal_start,
   };
-  pass.device.Launch(*cache.Codec().seal, {pass.num_seals, 1, 1}, &seals);
+  pass.device.Launch(*pass.codec->seal, {pass.num_seals, 1, 1}, &seals);
 }
 
 // Token by token, also of a chunk: then a token's result does not depend on how the others came.
 void DeviceAttention::Attend(Pass& pass) const {
-  const DeviceCache& cache = *pass.cache;
-  const Places sealed = cache.Sealed(config_.cache_layer);
-  const Places open = cache.Open(config_.cache_layer);
+  const Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
+  const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
   const size_t partial =
       Elements(pass.rows, config_.num_kv_heads) * static_cast<size_t>(pass.max_splits) * device::kGroupRows;
   const device::DecodeArgs args{
-      .sequences = pass.attend.Data(),
+      .sequences =
+          pass.attend[static_cast<size_t>(pass.views[static_cast<size_t>(config_.cache_layer)])].Data(),
       .queries = pass.q.Data(),
       .out = pass.attended.Reserve(Elements(pass.rows, QueryDim())),
       .split_max = pass.split_max.Reserve(partial),
@@ -139,13 +158,14 @@ void DeviceAttention::Attend(Pass& pass) const {
       .open_values = open.values,
       .open_head_stride = open.head_stride,
   };
-  pass.device.Launch(cache.Codec().decode, {pass.max_splits, config_.num_kv_heads, pass.rows}, &args);
-  pass.device.Launch(cache.Codec().merge, {config_.num_kv_heads, pass.rows, 1}, &args);
+  pass.device.Launch(pass.codec->decode, {pass.max_splits, config_.num_kv_heads, pass.rows}, &args);
+  pass.device.Launch(pass.codec->merge, {config_.num_kv_heads, pass.rows, 1}, &args);
 }
 
 void DeviceAttention::Run(Pass& pass, const float* in, float* out) const {
   Project(pass, in);
   Append(pass);
+  Seal(pass);
   Attend(pass);
   pass.multiplier.SetRows(pass.attended.Data(), pass.rows, output_.Cols());
   pass.multiplier.Multiply(output_, out, output_.Outputs());

@@ -10,7 +10,7 @@
 #include "device/kernels/decode.h"
 #include "device/kernels/seal_job.h"
 #include "gpu/buffer.h"
-#include "gpu/cache.h"
+#include "gpu/pages.h"
 #include "gpu/products.h"
 #include "gpu/rows.h"
 #include "model/blocks/attention_block.h"
@@ -24,18 +24,30 @@ struct Pass {
 
   device::Device& device;
   Multiplier multiplier;
-  DeviceCache* cache = nullptr;
+  const kv::BlockLayout* layout = nullptr;  // of all caches
+  const device::CodecKernels* codec = nullptr;
+  const double* seal_start = nullptr;  // of SealArgs
   int rows = 0;
-  int max_splits = 0;                     // of the longest sequence
-  Buffer<device::AppendToken> append;     // [rows]
-  Buffer<device::DecodeSequence> attend;  // [rows]
-  Buffer<device::SealJob> seals;          // [layers, num_seals]
-  int num_seals = 0;                      // jobs of a layer
-  std::vector<Buffer<float>> cos_sin;     // by rope: [rows, 2, pairs]
+  int max_splits = 0;                                  // of the longest sequence
+  Buffer<const uint8_t*> tables;                       // places of sealed blocks, sequence by sequence
+  Buffer<device::AppendToken> append;                  // [rows]
+  std::vector<Buffer<device::DecodeSequence>> attend;  // by view: [rows]
+  std::vector<int> views;  // [layers of the cache]: what each sees, all of it or a window
+  struct Completed {
+    const uint8_t* open;
+    uint8_t* base;
+    uint8_t* sliding;  // null: no layer slides
+  };
+  std::vector<Completed> completed;    // blocks
+  Buffer<device::SealJob> seals;       // [layers, num_seals]
+  int num_seals = 0;                   // jobs of a layer
+  std::vector<Buffer<float>> cos_sin;  // by rope: [rows, 2, pairs]
 
   // Of the block that runs.
   Buffer<float> q, k, v, attended, split_max, split_sum, split_out;
   Buffer<float> gate, up;
+  Buffer<float> scores, gathered, slot_weights;  // of experts
+  Buffer<int32_t> slot_rows, slot_places;
 };
 
 class DeviceAttention {
@@ -50,6 +62,7 @@ class DeviceAttention {
  private:
   void Project(Pass& pass, const float* in) const;
   void Append(Pass& pass) const;
+  void Seal(Pass& pass) const;
   void Attend(Pass& pass) const;
   int QueryDim() const { return config_.num_heads * config_.key_dim; }
   int KvDim() const { return config_.num_kv_heads * config_.key_dim; }

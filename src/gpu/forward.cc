@@ -5,13 +5,15 @@
 #include <algorithm>
 #include <string>
 
-#include "base/check.h"
 #include "base/error.h"
 #include "device/kernels/all_kernels.h"
-#include "kv/codec.h"
+#include "kv/cache/sequence_cache.h"
+#include "kv/gear/gear_encode.h"
 
 namespace throng::gpu {
 namespace {
+
+using kv::BlockKind;
 
 constexpr int kTokens = kv::kPageTokens;
 
@@ -19,29 +21,20 @@ Error Unsupported(const device::Device& device, const std::string& what) {
   return MakeError(ErrorCode::kUnsupported, "{} does not compute {}", device.Name(), what);
 }
 
+// The number of blocks that are sealed once the chunk is done.
+int SealedBy(const kv::SequenceCache& cache) { return (cache.NumTokens() + cache.ChunkTokens()) / kTokens; }
+
 }  // namespace
 
-CacheShape DeviceModel::ShapeOf(device::Device& device, const model::Model& model) {
-  const std::vector<kv::LayerShape>& layers = model.config.cache_layers;
-  if (layers.empty()) throw Unsupported(device, "models without attention");
-  const kv::LayerShape& first = layers.front();
-  for (const kv::LayerShape& layer : layers) {
-    if (layer.num_kv_heads != first.num_kv_heads || layer.key_dim != first.key_dim ||
-        layer.value_dim != first.key_dim || layer.values_in_keys) {
-      throw Unsupported(device, "models whose layers differ in the shape of their keys and values");
-    }
-  }
-  return {static_cast<int>(layers.size()), first.num_kv_heads, first.key_dim};
+void DeviceModel::CheckShapes() const {
+  if (model_.config.cache_layers.empty()) throw Unsupported(device_, "models without attention");
+  if (!kv::AreAlike(model_.config.cache_layers))
+    throw Unsupported(device_, "models whose layers differ in the shape of their keys and values");
 }
 
-DeviceModel::DeviceModel(device::Device& device, const model::Model& model, const CacheOptions& options)
+DeviceModel::DeviceModel(device::Device& device, const model::Model& model)
     : device_(device),
       model_(model),
-      cache_(device, options.codec, ShapeOf(device, model), options.budget_bytes, options.open_blocks),
-      embedding_(device, model.embedding, "embedding"),
-      tied_(model.output.data == model.embedding.data),
-      output_norm_(device, model.output_norm),
-      output_bias_(Upload(device, model.output_bias)),
       pass_(device),
       tokens_(device),
       stream_(device),
@@ -49,8 +42,13 @@ DeviceModel::DeviceModel(device::Device& device, const model::Model& model, cons
       beside_(device),
       added_(device),
       logits_(device) {
+  CheckShapes();
   if (!model.positions.empty()) throw Unsupported(device, "learned positions");
+  embedding_ = DeviceMatrix(device, model.embedding, "embedding");
+  tied_ = model.output.data == model.embedding.data;
   if (!tied_) output_ = DeviceMatrix(device, model.output, "output");
+  output_norm_ = DeviceNorm(device, model.output_norm);
+  output_bias_ = Upload(device, model.output_bias);
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const auto* layer = dynamic_cast<const model::ResidualLayer*>(model.layers[i].get());
     if (layer == nullptr) throw Unsupported(device, fmt::format("layer {}: it is no sum of residuals", i));
@@ -59,7 +57,13 @@ DeviceModel::DeviceModel(device::Device& device, const model::Model& model, cons
       to.residuals.push_back(MakeResidual(residual, i));
   }
   for (size_t i = 0; i < model.ropes.size(); ++i) pass_.cos_sin.emplace_back(device);
-  pass_.cache = &cache_;
+  for (const kv::Reach& reach : model.config.cache_reaches) {
+    const auto known = std::ranges::find(reaches_, reach);
+    pass_.views.push_back(static_cast<int>(known - reaches_.begin()));
+    if (known != reaches_.end()) continue;
+    reaches_.push_back(reach);
+    pass_.attend.emplace_back(device);
+  }
 }
 
 DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual, size_t layer) {
@@ -67,7 +71,7 @@ DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual,
     throw Unsupported(device_, fmt::format("layer {}: blocks that run beside others", layer));
   const model::Branch& branch = residual.branches.front();
   const std::string where = fmt::format("layer {}", layer);
-  const auto with = [&](std::variant<DeviceAttention, DeviceFeedForward> block) {
+  const auto with = [&](std::variant<DeviceAttention, DeviceFeedForward, DeviceExperts> block) {
     return Residual{DeviceNorm(device_, residual.norm),
                     DeviceNorm(device_, branch.norm),
                     DeviceNorm(device_, branch.post_norm),
@@ -79,6 +83,8 @@ DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual,
     return with(DeviceAttention(device_, *attention, where));
   if (const auto* feed_forward = dynamic_cast<const model::FeedForwardBlock*>(branch.block.get()))
     return with(DeviceFeedForward(device_, *feed_forward, where));
+  if (const auto* experts = dynamic_cast<const model::ExpertsBlock*>(branch.block.get()))
+    return with(DeviceExperts(device_, *experts, where));
   throw Unsupported(device_, fmt::format("layer {}: {}", layer, branch.block->Describe()));
 }
 
@@ -86,94 +92,104 @@ size_t DeviceModel::StreamElements() const {
   return static_cast<size_t>(pass_.rows) * static_cast<size_t>(model_.config.dim);
 }
 
-void DeviceModel::Check(std::span<const DeviceItem> items) const {
-  for (const DeviceItem& item : items) {
-    THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 &&
-                 static_cast<size_t>(item.num_logits) <= item.tokens.size());
-    for (const int32_t token : item.tokens) {
-      if (token < 0 || token >= model_.config.vocab_size) {
-        throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,
-                        model_.config.vocab_size - 1);
-      }
-    }
-  }
-}
-
-void DeviceModel::Reserve(std::span<const DeviceItem> items) const {
-  FreeBlocks needs;
-  for (const DeviceItem& item : items) {
-    const auto count = static_cast<int>(item.tokens.size());
-    if (item.sequence->NumTokens() + count > item.sequence->MostTokens()) {
-      throw MakeError(ErrorCode::kExhausted, "KV cache of {}: a sequence has at most {} tokens",
-                      device_.Name(), item.sequence->MostTokens());
-    }
-    const FreeBlocks of_item = item.sequence->Needs(count);
-    needs.open += of_item.open;
-    needs.sealed += of_item.sealed;
-  }
-  const FreeBlocks free = cache_.Free();
-  if (needs.open > free.open || needs.sealed > free.sealed) {
-    throw MakeError(ErrorCode::kExhausted,
-                    "KV cache of {}: the pass needs {} open and {} sealed blocks, and {} and {} are free",
-                    device_.Name(), needs.open, needs.sealed, free.open, free.sealed);
-  }
-  for (const DeviceItem& item : items) item.sequence->Reserve(static_cast<int>(item.tokens.size()));
-}
-
-// Where each token's row is written, what it sees, and what is sealed.
-void DeviceModel::PlanCache(std::span<const DeviceItem> items) {
+// Where each token's row is written, and which blocks are completed.
+void DeviceModel::PlanCache(std::span<const model::BatchItem> items) {
+  const bool slides = pass_.layout->sliding_bytes > 0;
   std::vector<device::AppendToken> append;
-  std::vector<device::DecodeSequence> attend;
-  struct Seal {
-    const uint8_t* open;
-    uint8_t* sealed;
-  };
-  std::vector<Seal> seals;
+  pass_.completed.clear();
   int most_blocks = 0;
-  for (const DeviceItem& item : items) {
-    DeviceSequence& sequence = *item.sequence;
-    const uint8_t* const* table = sequence.Table();
-    const int begin = sequence.NumTokens();
-    const int end = begin + static_cast<int>(item.tokens.size());
+  for (const model::BatchItem& item : items) {
+    const kv::SequenceCache& cache = *item.cache;
+    const int begin = cache.NumTokens();
+    const int end = begin + cache.ChunkTokens();
     for (int position = begin; position < end; ++position) {
       const int block = position / kTokens;
       const int row = position % kTokens;
       const bool begun_here = block * kTokens >= begin;
       const bool clear = begun_here && position + 1 == end && row + 1 < kTokens;
-      append.push_back({sequence.OpenBlock(block), row, clear ? 1 : 0});
-      attend.push_back({table, sequence.OpenBlock(block), block, row + 1, 0});
-      if (row + 1 == kTokens && cache_.Codec().seal)
-        seals.push_back({sequence.OpenBlock(block), sequence.SealedBlock(block)});
+      append.push_back({cache.OpenSlab(block), row, clear ? 1 : 0});
+    }
+    for (int block = begin / kTokens; block < end / kTokens; ++block) {
+      pass_.completed.push_back({cache.OpenSlab(block), cache.SealedSlab(BlockKind::kSealed, block),
+                                 slides ? cache.SealedSlab(BlockKind::kSliding, block) : nullptr});
     }
     most_blocks = std::max(most_blocks, (end - 1) / kTokens + 1);
   }
   pass_.append.Fill(append);
-  pass_.attend.Fill(attend);
   pass_.max_splits = (most_blocks + device::kSplitPages - 1) / device::kSplitPages;
+}
+
+// What each token sees.
+void DeviceModel::PlanViews(std::span<const model::BatchItem> items) {
+  std::vector<const uint8_t*> tables;  // of all items, of what does not slide and then of what does
+  const bool slides = pass_.layout->sliding_bytes > 0;
+  for (const BlockKind kind : {BlockKind::kSealed, BlockKind::kSliding}) {
+    if (kind == BlockKind::kSliding && !slides) continue;
+    for (const model::BatchItem& item : items) {
+      for (int block = 0; block < SealedBy(*item.cache); ++block)
+        tables.push_back(item.cache->SealedSlab(kind, block));
+    }
+  }
+  const uint8_t* const* on_device = pass_.tables.Fill(tables);
+  for (size_t view = 0; view < reaches_.size(); ++view) {
+    const kv::Reach& reach = reaches_[view];
+    const uint8_t* const* table = on_device + (slides && !reach.SeesAll() ? tables.size() / 2 : 0);
+    std::vector<device::DecodeSequence> attend;
+    for (const model::BatchItem& item : items) {
+      const kv::SequenceCache& cache = *item.cache;
+      const int end = cache.NumTokens() + cache.ChunkTokens();
+      for (int position = cache.NumTokens(); position < end; ++position) {
+        const int block = position / kTokens;
+        attend.push_back(
+            {table, cache.OpenSlab(block), block, position % kTokens + 1, reach.First(position)});
+      }
+      table += SealedBy(cache);
+    }
+    pass_.attend[view].Fill(attend);
+  }
+}
+
+void DeviceModel::PlanSeals() {
+  const kv::BlockLayout& layout = *pass_.layout;
   std::vector<device::SealJob> jobs;
-  for (int layer = 0; layer < cache_.Shape().layers; ++layer) {
-    const Places open = cache_.Open(layer);
-    const Places sealed = cache_.Sealed(layer);
-    for (const Seal& seal : seals) {
-      for (int head = 0; head < cache_.Shape().kv_heads; ++head) {
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    const Places open = OpenPlaces(layout, layer);
+    const Places sealed = SealedPlaces(layout, layer);
+    for (const Pass::Completed& block : pass_.completed) {
+      uint8_t* const to = layout.Slides(layer) ? block.sliding : block.base;
+      for (int head = 0; head < layout.layers.front().num_kv_heads; ++head) {
         for (const bool values : {false, true}) {
-          const auto* rows = seal.open + (values ? open.values : open.keys) + head * open.head_stride;
-          uint8_t* page = seal.sealed + (values ? sealed.values : sealed.keys) + head * sealed.head_stride;
+          const uint8_t* rows = block.open + (values ? open.values : open.keys) + head * open.head_stride;
+          uint8_t* page = to + (values ? sealed.values : sealed.keys) + head * sealed.head_stride;
           jobs.push_back({reinterpret_cast<const uint16_t*>(rows), page, values ? 1 : 0});
         }
       }
     }
   }
-  pass_.num_seals = static_cast<int>(jobs.size()) / cache_.Shape().layers;
+  pass_.num_seals = static_cast<int>(jobs.size()) / layout.NumLayers();
   pass_.seals.Fill(jobs);
 }
 
-void DeviceModel::WriteRopes(std::span<const DeviceItem> items) {
+const double* DeviceModel::SealStart(const device::CodecKernels& codec, int head_dim) {
+  if (codec.rank == 0) return nullptr;
+  if (seal_rank_ != codec.rank) {
+    const auto rank = static_cast<size_t>(codec.rank);
+    const auto dim = static_cast<size_t>(head_dim);
+    const std::vector<double> start = kv::GearStart(head_dim, codec.rank);  // [d, rank]
+    std::vector<double> transposed(rank * dim);
+    for (size_t i = 0; i < start.size(); ++i) transposed[i % rank * dim + i / rank] = start[i];
+    seal_start_ = std::make_unique<device::DeviceArray<double>>(device_, std::span<const double>(transposed));
+    seal_rank_ = codec.rank;
+  }
+  return seal_start_->Data();
+}
+
+void DeviceModel::WriteRopes(std::span<const model::BatchItem> items) {
   for (const auto& rope : model_.ropes) {
     std::vector<float> cos_sin(static_cast<size_t>(pass_.rows) * 2 * rope->Pairs());
     float* row = cos_sin.data();
-    for (const DeviceItem& item : items) {
-      const int begin = item.sequence->NumTokens();
+    for (const model::BatchItem& item : items) {
+      const int begin = item.cache->NumTokens();
       const int end = begin + static_cast<int>(item.tokens.size());
       for (int position = begin; position < end; ++position, row += 2 * rope->Pairs())
         rope->table.Write(position, row, row + rope->Pairs());
@@ -183,11 +199,17 @@ void DeviceModel::WriteRopes(std::span<const DeviceItem> items) {
 }
 
 // Plans the pass, and writes embeddings.
-void DeviceModel::Begin(std::span<const DeviceItem> items) {
+void DeviceModel::Begin(std::span<const model::BatchItem> items) {
   std::vector<int32_t> tokens;
-  for (const DeviceItem& item : items) tokens.insert(tokens.end(), item.tokens.begin(), item.tokens.end());
+  for (const model::BatchItem& item : items)
+    tokens.insert(tokens.end(), item.tokens.begin(), item.tokens.end());
   pass_.rows = static_cast<int>(tokens.size());
+  pass_.layout = &items.front().cache->Layout();
+  pass_.codec = &KernelsOf(device_, *pass_.layout);
+  pass_.seal_start = SealStart(*pass_.codec, pass_.layout->layers.front().key_dim);
   PlanCache(items);
+  PlanViews(items);
+  if (pass_.codec->seal) PlanSeals();
   WriteRopes(items);
   const int dim = model_.config.dim;
   const device::EmbedArgs args{.table = embedding_.Data(),
@@ -224,7 +246,18 @@ void DeviceModel::Run(const Residual& residual) {
   Map(device_, device::RowOp::kAdd, stream_.Data(), elements, added, elements);
 }
 
-const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
+void DeviceModel::TakeStates(std::span<const model::BatchItem> items, const float* states) {
+  const auto dim = static_cast<size_t>(model_.config.dim);
+  size_t end = 0;
+  for (const model::BatchItem& item : items) {
+    end += item.tokens.size();
+    if (item.num_states == 0) continue;
+    const auto count = static_cast<size_t>(item.num_states);
+    device_.CopyFrom(item.states, states + (end - count) * dim, count * dim * sizeof(float));
+  }
+}
+
+const float* DeviceModel::Logits(std::span<const model::BatchItem> items) {
   const int dim = model_.config.dim;
   const int vocab = model_.config.vocab_size;
   const float* states = stream_.Data();
@@ -232,8 +265,9 @@ const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
     output_norm_.Apply(device_, states, pass_.rows, dim, normed_.Reserve(StreamElements()));
     states = normed_.Data();
   }
+  TakeStates(items, states);
   int rows = 0;
-  for (const DeviceItem& item : items) rows += item.num_logits;
+  for (const model::BatchItem& item : items) rows += item.num_logits;
   if (rows == 0) return nullptr;
   float* const logits = logits_.Reserve(static_cast<size_t>(rows) * static_cast<size_t>(vocab));
   // Rows that follow each other are multiplied together: in a batch of single tokens, all of them.
@@ -247,7 +281,7 @@ const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
     done += run;
     run = 0;
   };
-  for (const DeviceItem& item : items) {
+  for (const model::BatchItem& item : items) {
     const int tokens = static_cast<int>(item.tokens.size());
     if (item.num_logits < tokens) multiply(end);
     end += tokens;
@@ -263,10 +297,7 @@ const float* DeviceModel::Logits(std::span<const DeviceItem> items) {
   return logits;
 }
 
-const float* DeviceModel::Forward(std::span<const DeviceItem> items) {
-  if (items.empty()) return nullptr;
-  Check(items);
-  Reserve(items);
+const float* DeviceModel::Forward(std::span<const model::BatchItem> items) {
   Begin(items);
   for (const Layer& layer : layers_) {
     for (const Residual& residual : layer.residuals) Run(residual);
@@ -276,7 +307,6 @@ const float* DeviceModel::Forward(std::span<const DeviceItem> items) {
   }
   const float* logits = Logits(items);
   device_.Wait();
-  for (const DeviceItem& item : items) item.sequence->Commit();
   return logits;
 }
 

@@ -5,52 +5,37 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
-#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "device/device.h"
 #include "gpu/blocks.h"
-#include "gpu/cache.h"
+#include "gpu/experts.h"
 #include "gpu/products.h"
 #include "gpu/rows.h"
 #include "model/model.h"
+#include "model/transformer.h"
 
 namespace throng::gpu {
-
-// One sequence's share of a pass: the tokens after those in its cache.
-struct DeviceItem {
-  std::span<const int32_t> tokens;  // at least one
-  DeviceSequence* sequence;         // of the model's cache
-  int num_logits;                   // of the last tokens
-};
-
-struct CacheOptions {
-  std::string_view codec;
-  size_t budget_bytes;
-  int open_blocks;  // as in DeviceCache
-};
 
 // One forward pass at a time.
 class DeviceModel {
  public:
-  // Throws kUnsupported with one sentence for what the device does not compute: windows, experts, recurrent
-  // layers, formats without kernels and others. model, whose ropes are used, and device must outlive it.
-  DeviceModel(device::Device& device, const model::Model& model, const CacheOptions& options);
+  // Throws kUnsupported with one sentence for what the device does not compute: recurrent layers,
+  // formats without kernels and others; std::bad_alloc if it has no memory for the weights. model,
+  // whose ropes are used, and device must outlive it.
+  DeviceModel(device::Device& device, const model::Model& model);
 
-  DeviceCache& Cache() { return cache_; }
-
-  // logits: [sum of num_logits, vocab] of the device, until the next pass; in the order of items and tokens.
-  // Throws kExhausted, and changes nothing, if the cache has no room for all tokens; kInvalid for tokens that
-  // are not the model's.
-  const float* Forward(std::span<const DeviceItem> items);
+  // items: with caches in the device's memory, of one layout for which KernelsOf has kernels, and with chunks
+  // begun. Returns logits of the device, [sum of num_logits, vocab], in the order of items and tokens, until
+  // the next pass; null if none are asked for. Throws std::bad_alloc; then the chunks cannot be finished.
+  const float* Forward(std::span<const model::BatchItem> items);
 
  private:
   struct Residual {
     DeviceNorm norm, branch_norm, branch_post_norm, post_norm;
-    std::variant<DeviceAttention, DeviceFeedForward> block;
+    std::variant<DeviceAttention, DeviceFeedForward, DeviceExperts> block;
     float scale;
   };
   struct Layer {
@@ -58,28 +43,32 @@ class DeviceModel {
     float scale;
   };
 
-  static CacheShape ShapeOf(device::Device& device, const model::Model& model);
+  void CheckShapes() const;
   Residual MakeResidual(const model::Residual& residual, size_t layer);
-  void Check(std::span<const DeviceItem> items) const;
-  void Reserve(std::span<const DeviceItem> items) const;
-  void Begin(std::span<const DeviceItem> items);
-  void PlanCache(std::span<const DeviceItem> items);
-  void WriteRopes(std::span<const DeviceItem> items);
+  void Begin(std::span<const model::BatchItem> items);
+  void PlanCache(std::span<const model::BatchItem> items);
+  void PlanViews(std::span<const model::BatchItem> items);
+  void PlanSeals();
+  void WriteRopes(std::span<const model::BatchItem> items);
   void Run(const Residual& residual);
-  const float* Logits(std::span<const DeviceItem> items);
+  const float* Logits(std::span<const model::BatchItem> items);
+  void TakeStates(std::span<const model::BatchItem> items, const float* states);
   size_t StreamElements() const;
+  const double* SealStart(const device::CodecKernels& codec, int head_dim);
 
   device::Device& device_;
   const model::Model& model_;
-  DeviceCache cache_;
   DeviceMatrix embedding_, output_;
   bool tied_;  // the embedding is the output
   std::vector<Layer> layers_;
+  std::vector<kv::Reach> reaches_;  // what layers see, each once: Pass::views
   DeviceNorm output_norm_;
   Floats output_bias_;
   Pass pass_;
   Buffer<int32_t> tokens_;
   Buffer<float> stream_, normed_, beside_, added_, logits_;
+  std::unique_ptr<device::DeviceArray<double>> seal_start_;  // of SealArgs, of the rank below
+  int seal_rank_ = 0;
 };
 
 }  // namespace throng::gpu

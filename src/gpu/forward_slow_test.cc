@@ -4,18 +4,20 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
-#include "device/emulation/emulated_device.h"
-#include "gpu/forward.h"
+#include "device/testing/guarded_device.h"
+#include "gpu/transformer.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/layer_codecs.h"
 #include "kv/testing/random_rows.h"
+#include "model/config.h"
 #include "model/gguf/gguf.h"
 #include "model/testing/tiny_model.h"
 #include "model/transformer.h"
@@ -53,37 +55,48 @@ std::vector<float> OnHost(const model::GgufFile& file, const std::string& codec,
   return logits;
 }
 
+kv::BlockLayout LayoutOf(const model::Transformer& transformer, const std::string& codec) {
+  kv::CodecFlags flags;
+  flags.kv = codec;
+  return kv::WithReaches(kv::MakeLayout(flags, transformer.Config().cache_layers),
+                         transformer.Config().cache_reaches);
+}
+
 struct OnDevice {
   OnDevice(const model::GgufFile& file, const std::string& codec, uint64_t seed = 1,
            size_t budget_bytes = size_t{1} << 21)
-      : device(device::MakeEmulatedDevice({.seed = seed})),
-        loaded(model::BuildModel(file)),
-        model(*device, *loaded, {codec, budget_bytes, 4}) {}
+      : model(LoadTransformer(std::make_shared<device::GuardedDevice>(seed), file)),
+        pool(LayoutOf(*model, codec), budget_bytes, kv::SoftmaxKind::kExact,
+             model->MakeMemory(LayoutOf(*model, codec), kv::SoftmaxKind::kExact, budget_bytes)) {}
 
   // Logits of all tokens, in chunks that end after these numbers of tokens, the last one after all.
   std::vector<float> Run(const std::vector<int32_t>& tokens, std::vector<size_t> ends) {
-    DeviceSequence sequence(model.Cache());
+    kv::SequenceCache cache(pool);
     std::vector<float> logits;
     ends.push_back(tokens.size());
     size_t begin = 0;
     for (const size_t end : ends) {
       const std::span<const int32_t> chunk(tokens.data() + begin, end - begin);
-      const DeviceItem item{chunk, &sequence, static_cast<int>(chunk.size())};
-      const auto of_chunk = ToHost(model.Forward({&item, 1}), chunk.size());
+      const auto of_chunk = Pass({{chunk, &cache, static_cast<int>(chunk.size())}});
       logits.insert(logits.end(), of_chunk.begin(), of_chunk.end());
       begin = end;
     }
     return logits;
   }
-  std::vector<float> ToHost(const float* logits, size_t rows) {
-    std::vector<float> values(rows * static_cast<size_t>(loaded->config.vocab_size));
-    device->CopyFrom(values.data(), logits, values.size() * sizeof(float));
-    return values;
+  std::vector<float> Pass(const std::vector<model::BatchItem>& items) {
+    size_t rows = 0;
+    for (const model::BatchItem& item : items) {
+      EXPECT_TRUE(item.cache->Reserve(static_cast<int>(item.tokens.size())));
+      rows += static_cast<size_t>(item.num_logits);
+    }
+    std::vector<float> logits(rows * static_cast<size_t>(model->Config().vocab_size));
+    ThreadPool threads(1);
+    model->Forward(items, threads, logits.data());
+    return logits;
   }
 
-  std::unique_ptr<device::Device> device;
-  std::unique_ptr<model::Model> loaded;
-  DeviceModel model;
+  std::unique_ptr<model::Transformer> model;
+  kv::BlockPool pool;
 };
 
 struct Case {
@@ -115,12 +128,25 @@ TinyModel Qwen3() {
   };
   return tiny;
 }
-INSTANTIATE_TEST_SUITE_P(Models, ForwardOnDevice,
-                         testing::Values(Case{"Q8F16", Tiny(), "f16", 1e-3},
-                                         Case{"Qwen3Flashq4", Qwen3(), "flashq4", 2e-3},
-                                         Case{"Qwen2HalvesInt8", Qwen(TensorType::kF16), "int8", 2e-3},
-                                         Case{"Q8Gearl4", Tiny(), "gearl4", 5e-3}),
-                         [](const auto& info) { return info.param.name; });
+TinyModel Windowed() {
+  TinyModel tiny = Tiny();
+  tiny.window = 30;
+  return tiny;
+}
+TinyModel Mixtral() {
+  TinyModel tiny = Tiny();
+  tiny.experts = 4;
+  return tiny;
+}
+INSTANTIATE_TEST_SUITE_P(
+    Models, ForwardOnDevice,
+    testing::Values(Case{"Q8F16", Tiny(), "f16", 1e-3}, Case{"Qwen3Flashq4", Qwen3(), "flashq4", 2e-3},
+                    Case{"Qwen2HalvesInt8", Qwen(TensorType::kF16), "int8:bias=off", 2e-3},
+                    Case{"MixtralInt8", Mixtral(), "int8", 2e-3},
+                    Case{"Phi3WindowF16", Windowed(), "f16", 1e-3},
+                    Case{"Phi3WindowFlashq4", Windowed(), "flashq4", 2e-3},
+                    Case{"Q8Gearl4", Tiny(), "gearl4", 5e-3}),
+    [](const auto& info) { return info.param.name; });
 
 // Logits of a text of more than a block, whose tokens come in chunks and one by one.
 TEST_P(ForwardOnDevice, LogitsAreTheProcessors) {
@@ -142,48 +168,44 @@ TEST(ForwardOnDevice, RowsArePure) {
   EXPECT_TRUE(kv::SameBits(OnDevice(file, "flashq4", 5).Run(tokens, {1, 63}), expected));
 
   const auto other_tokens = RandomTokens(30, 2);
-  DeviceSequence sequence(device.model.Cache());
-  DeviceSequence other(device.model.Cache());
+  kv::SequenceCache sequence(device.pool);
+  kv::SequenceCache other(device.pool);
   const std::span<const int32_t> all(tokens);
-  const DeviceItem first[] = {{other_tokens, &other, 0}, {all.first(66), &sequence, 2}};
-  const auto logits = device.ToHost(device.model.Forward(first), 2);
+  const auto logits = device.Pass({{other_tokens, &other, 0}, {all.first(66), &sequence, 2}});
   const auto row = [&](size_t i) {
     return std::vector<float>(expected.begin() + static_cast<ptrdiff_t>(40 * i),
                               expected.begin() + static_cast<ptrdiff_t>(40 * (i + 1)));
   };
   EXPECT_TRUE(kv::SameBits({logits.begin(), logits.begin() + 40}, row(64)));
   EXPECT_TRUE(kv::SameBits({logits.begin() + 40, logits.end()}, row(65)));
-  const DeviceItem second[] = {{all.subspan(66), &sequence, 1}, {all.first(1), &other, 1}};
-  EXPECT_TRUE(kv::SameBits(std::vector(device.ToHost(device.model.Forward(second), 1)), row(66)));
+  // What a token that was taken back has left behind does not count.
+  const std::vector<int32_t> wrong = {7, 8};
+  device.Pass({{wrong, &sequence, 0}});
+  EXPECT_EQ(sequence.Truncate(66), 66);
+  const auto last = device.Pass({{all.subspan(66), &sequence, 1}, {all.first(1), &other, 1}});
+  EXPECT_TRUE(kv::SameBits({last.begin(), last.begin() + 40}, row(66)));
   EXPECT_EQ(sequence.NumTokens(), 67);
   EXPECT_EQ(other.NumTokens(), 31);
 }
 
-// A pass without room throws and changes nothing; what a sequence had is free after it.
-TEST(ForwardOnDevice, AFullCacheIsSaid) {
+// The states of tokens, for embeddings.
+TEST(ForwardOnDevice, StatesAreTheProcessors) {
   const auto bytes = Tiny().Bytes();
   const model::GgufFile file(bytes, "tiny");
-  OnDevice device(file, "flashq4");
-  const FreeBlocks before = device.model.Cache().Free();
-  const auto tokens = RandomTokens(64 * 5, 1);
-  {
-    DeviceSequence sequence(device.model.Cache());
-    const DeviceItem item{tokens, &sequence, 0};
-    try {
-      device.model.Forward({&item, 1});
-      FAIL();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.Code(), ErrorCode::kExhausted);
-      EXPECT_THAT(error.what(),
-                  testing::StartsWith("KV cache of emulated GPU: the pass needs 5 open and 5 sealed"));
-    }
-    EXPECT_EQ(sequence.NumTokens(), 0);
-    const DeviceItem less{std::span(tokens).first(3), &sequence, 0};
-    EXPECT_EQ(device.model.Forward({&less, 1}), nullptr);
-    EXPECT_EQ(sequence.NumTokens(), 3);
-  }
-  EXPECT_EQ(device.model.Cache().Free().open, before.open);
-  EXPECT_EQ(device.model.Cache().Free().sealed, before.sealed);
+  const auto tokens = RandomTokens(5, 3);
+  const auto states_of = [&](model::Transformer& transformer, kv::BlockPool& pool) {
+    kv::SequenceCache cache(pool);
+    EXPECT_TRUE(cache.Reserve(5));
+    std::vector<float> states(3 * 64);
+    ThreadPool threads(1);
+    const model::BatchItem item{tokens, &cache, 0, 3, states.data()};
+    transformer.Forward({&item, 1}, threads, nullptr);
+    return states;
+  };
+  OnDevice device(file, "f16");
+  const auto host = model::LoadTransformer(file);
+  kv::BlockPool pool(LayoutOf(*host, "f16"), size_t{1} << 26);
+  EXPECT_LT(kv::RelativeError(states_of(*device.model, device.pool), states_of(*host, pool)), 1e-3);
 }
 
 std::string WhyRefused(const TinyModel& tiny, const std::string& codec = "f16") {
@@ -199,18 +221,18 @@ std::string WhyRefused(const TinyModel& tiny, const std::string& codec = "f16") 
 
 TEST(ForwardOnDevice, SaysWhatItDoesNotCompute) {
   EXPECT_EQ(WhyRefused(Tiny()), "");
-  TinyModel experts = Tiny();
-  experts.experts = 3;
-  EXPECT_THAT(WhyRefused(experts), testing::StartsWith("emulated GPU does not compute layer 0: "));
-  TinyModel window = Tiny();
-  window.window = 32;
-  EXPECT_EQ(WhyRefused(window), "layer 0: emulated GPU does not compute attention within windows");
   TinyModel small = Tiny();
   small.head_dim = 16;
-  EXPECT_THAT(
-      WhyRefused(small),
-      testing::StartsWith("KV codec f16: emulated GPU has no kernels for it with heads of 16 elements"));
-  EXPECT_THAT(WhyRefused(Tiny(), "flashq3"), testing::StartsWith("KV codec flashq3: "));
+  EXPECT_EQ(WhyRefused(small), "layer 0: emulated GPU does not compute heads of other sizes than 64 and 128");
+  EXPECT_THAT(WhyRefused(Tiny(), "fp8"), testing::StartsWith("KV codec fp8: "));
+  EXPECT_EQ(WhyRefused(Tiny(), "flashq4:recent=64"),
+            "KV cache: emulated GPU does not compute with pages in a finer form (sink=, recent=)");
+  TinyModel biased = Tiny();
+  biased.key_bias = 300.0f;
+  biased.bias_pairs = {1, 6};
+  EXPECT_THAT(WhyRefused(biased, "flashq4"),
+              testing::HasSubstr("does not add the bias that this model's keys are stored without"));
+  EXPECT_EQ(WhyRefused(biased, "flashq4:bias=off"), "");
 }
 
 }  // namespace

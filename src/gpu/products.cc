@@ -54,8 +54,16 @@ DeviceMatrix::DeviceMatrix(device::Device& device, const model::Matrix& matrix, 
                     "{}: {} multiplies single matrices without scales, of a multiple of 8 columns", what,
                     device.Name());
   }
-  bytes_ = std::make_unique<device::DeviceArray<uint8_t>>(
+  bytes_ = std::make_shared<device::DeviceArray<uint8_t>>(
       device, std::span<const uint8_t>(matrix.data, matrix.Bytes()));
+}
+
+DeviceMatrix DeviceMatrix::Rows(int first, int count) const {
+  THRONG_CHECK(first >= 0 && count >= 0 && first + count <= outputs_);
+  DeviceMatrix rows = *this;
+  rows.first_ += first;
+  rows.outputs_ = count;
+  return rows;
 }
 
 Multiplier::Multiplier(device::Device& device)

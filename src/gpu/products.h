@@ -30,18 +30,22 @@ class DeviceMatrix {
   // Copies it. Throws kUnsupported, naming `what`, for formats and shapes without kernels.
   DeviceMatrix(device::Device& device, const model::Matrix& matrix, std::string_view what);
 
+  // Some of its rows, which have these bytes too.
+  DeviceMatrix Rows(int first, int count) const;
+
   explicit operator bool() const { return bytes_ != nullptr; }
   const WeightKernels& Kernels() const { return *kernels_; }
   int Outputs() const { return outputs_; }
   int Cols() const { return cols_; }
   int64_t RowBytes() const { return row_bytes_; }
-  const uint8_t* Data() const { return bytes_->Data(); }
+  const uint8_t* Data() const { return bytes_->Data() + first_ * row_bytes_; }
 
  private:
   const WeightKernels* kernels_ = nullptr;
   int outputs_ = 0, cols_ = 0;
   int64_t row_bytes_ = 0;
-  std::unique_ptr<device::DeviceArray<uint8_t>> bytes_;
+  int64_t first_ = 0;  // of the rows that the bytes hold
+  std::shared_ptr<device::DeviceArray<uint8_t>> bytes_;
 };
 
 // Multiplies rows with matrices.

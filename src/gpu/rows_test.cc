@@ -140,6 +140,38 @@ TEST(RowsOnDevice, ElementsAreTheProcessors) {
   }
 }
 
+TEST(RowsOnDevice, RowsAreGatheredAndCombined) {
+  constexpr int kWidth = 300;  // more than a block
+  const auto device = device::MakeEmulatedDevice({.seed = 4});
+  const auto x = Normal(5 * kWidth, 1);
+  const std::vector<int32_t> rows = {4, 0, 4, 2};
+  const auto weights = Normal(4, 2);
+  const device::DeviceArray<float> device_x(*device, std::span<const float>(x));
+  const device::DeviceArray<int32_t> device_rows(*device, std::span<const int32_t>(rows));
+  const device::DeviceArray<float> device_weights(*device, std::span<const float>(weights));
+  const device::DeviceArray<float> gathered(*device, size_t{4} * kWidth);
+  const device::GatherArgs gather{
+      .x = device_x.Data(), .rows = device_rows.Data(), .out = gathered.Data(), .width = kWidth};
+  device->Launch(device::KernelId::kGatherRows, {2, 4, 1}, &gather);
+  const device::DeviceArray<float> combined(*device, size_t{2} * kWidth);
+  const device::CombineArgs combine{.x = device_x.Data(),
+                                    .places = device_rows.Data(),
+                                    .weights = device_weights.Data(),
+                                    .out = combined.Data(),
+                                    .width = kWidth,
+                                    .terms = 2};
+  device->Launch(device::KernelId::kCombineRows, {2, 2, 1}, &combine);
+  std::vector<float> expected;
+  std::vector<float> sums(size_t{2} * kWidth);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const float* row = x.data() + rows[i] * kWidth;
+    expected.insert(expected.end(), row, row + kWidth);
+    for (size_t c = 0; c < kWidth; ++c) sums[i / 2 * kWidth + c] += row[c] * weights[i];
+  }
+  EXPECT_EQ(gathered.ToHost(), expected);
+  EXPECT_EQ(combined.ToHost(), sums);
+}
+
 TEST(RowsOnDevice, ABiasIsAddedToEachRow) {
   const auto device = device::MakeEmulatedDevice({.seed = 3});
   const auto x = Normal(3 * 50, 1);

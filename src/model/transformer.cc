@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/thread_pool.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
@@ -220,6 +221,16 @@ class LoadedTransformer final : public Transformer {
 };
 
 }  // namespace
+
+std::unique_ptr<kv::BlockMemory> Transformer::MakeMemory(const kv::BlockLayout& layout, kv::SoftmaxKind,
+                                                         size_t) {
+  return kv::MakeHostMemory(layout);
+}
+
+uint64_t Transformer::FreeBytes() const {
+  const uint64_t available = AvailableBytes();
+  return available - std::min<uint64_t>(available, BytesToRepack());
+}
 
 std::unique_ptr<Transformer> LoadTransformer(const GgufFile& file, const LoadOptions& options) {
   return std::make_unique<LoadedTransformer>(file, options);

@@ -8,13 +8,14 @@
 
 #include "attention/key_bias.h"
 #include "base/digest.h"
+#include "kv/cache/block_memory.h"
+#include "kv/softmax_kind.h"
 
 namespace throng {
 class ThreadPool;
 }
 namespace throng::kv {
 class SequenceCache;
-struct BlockLayout;
 }  // namespace throng::kv
 
 namespace throng::model {
@@ -46,6 +47,15 @@ class Transformer {
   virtual size_t BytesToRepack() const { return 0; }
   // Does what LoadOptions::repack asks for, unless it is done. Not thread-safe, as Forward.
   virtual void Repack(ThreadPool& /*pool*/) {}
+
+  // What computes: empty for this processor, else the kind of a device, whose results have other bits.
+  virtual std::string Device() const { return {}; }
+  // The memory that the blocks of its sequences must be in, for pools of this layout, softmax and budget.
+  // Throws kUnsupported, with one sentence, for what is not computed, kExhausted if there is no such memory.
+  virtual std::unique_ptr<kv::BlockMemory> MakeMemory(const kv::BlockLayout& layout, kv::SoftmaxKind softmax,
+                                                      size_t budget_bytes);
+  // Bytes of that memory that are free now and that the model will leave.
+  virtual uint64_t FreeBytes() const;
 
   // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row depends only on the tokens
   // of its sequence, the model, and its cache's codecs and softmax: not on other items, the chunking or the

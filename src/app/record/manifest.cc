@@ -108,6 +108,7 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           Only(PathField("events_file", nullptr, simulation.events_file)),
           PathField("model", "--model", local.model),
           PathField("chat_template", "--chat-template", local.chat_template),
+          TextField("device", "--device", local.device),
           TextField("kv", "--kv", local.kv),
           TextField("k", "--k", local.keys),
           TextField("v", "--v", local.values),

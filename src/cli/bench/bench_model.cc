@@ -34,6 +34,8 @@ CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
                            ->excludes(file);
   command.add_option("--weights", flags.weights, "Type of the random weights: q8_0, q4_k, ...")
       ->capture_default_str();
+  command.add_option("--device", flags.device, "What computes: cpu, or cuda or cuda:N, a GPU of NVIDIA")
+      ->capture_default_str();
   command.add_option("--kv", flags.kv, "Codecs of the KV cache, a,b,...: " + kv::CodecNames())
       ->capture_default_str();
   command.add_option("--softmax", flags.softmax, "exact, or sas: an approximation")
@@ -41,7 +43,7 @@ CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
       ->capture_default_str();
   command
       .add_option("--kv-budget", flags.kv_budget,
-                  "Most bytes of all caches, such as 8GB; default: half of the free memory")
+                  "Most bytes of all caches, such as 8GB; default: half of the device's free memory")
       ->transform(Bytes());
   command
       .add_option("--repack", flags.repack,
@@ -67,8 +69,7 @@ BenchModel LoadBenchModel(const BenchModelFlags& flags) {
                                      vocabulary ? &*vocabulary : nullptr);
     model.file = std::make_unique<model::GgufFile>(model.bytes, flags.shape);
   }
-  model.transformer = model::LoadTransformer(
-      *model.file, {.repack = engine::ShouldRepack(flags.repack, *model.file, flags.kv_budget)});
+  model.transformer = engine::LoadTransformer(*model.file, flags.device, flags.repack, flags.kv_budget);
   return model;
 }
 

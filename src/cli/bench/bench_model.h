@@ -18,6 +18,7 @@ struct BenchModelFlags {
   std::string shape;
   std::string weights = "q4_0";
   std::string vocabulary = "";  // of the random model, from a GGUF file; empty: none
+  std::string device = "cpu";
   std::string kv = "f16";
   std::string softmax = "exact";
   uint64_t kv_budget = 0;

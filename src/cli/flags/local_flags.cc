@@ -44,10 +44,15 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
       .add_option("--chat-template", options.chat_template,
                   "File with the chat template to use instead of the model's own")
       ->group(kGroup);
+  command
+      .add_option("--device", options.device,
+                  "What computes: cpu, or cuda or cuda:N, a GPU of NVIDIA, in builds with CUDA")
+      ->group(kGroup)
+      ->capture_default_str();
   AddCodecFlags(command, options, kGroup);
   command
       .add_option("--kv-budget", options.kv_budget_bytes,
-                  "Most bytes of all KV caches, such as 2GB; default: half of the free memory")
+                  "Most bytes of all KV caches, such as 2GB; default: half of the device's free memory")
       ->group(kGroup)
       ->transform(Bytes());
   command

@@ -44,6 +44,29 @@ std::vector<float> Map(Device& device, RowOp op) {
   return x->ToHost();
 }
 
+// Rows that are gathered, and then sums of them.
+std::vector<float> GatherAndCombine(Device& device) {
+  constexpr int kWidth = 300;
+  const auto x = Upload(device, Noise(5 * kWidth, 30));
+  const auto rows = Upload(device, std::vector<int32_t>{4, 0, 4, 2});
+  const auto weights = Upload(device, Noise(4, 31));
+  const DeviceArray<float> gathered(device, 4 * kWidth);
+  const DeviceArray<float> combined(device, 2 * kWidth);
+  const GatherArgs gather{.x = x->Data(), .rows = rows->Data(), .out = gathered.Data(), .width = kWidth};
+  device.Launch(KernelId::kGatherRows, {Blocks(kWidth, GatherRows::kThreads), 4, 1}, &gather);
+  const CombineArgs combine{.x = x->Data(),
+                            .places = rows->Data(),
+                            .weights = weights->Data(),
+                            .out = combined.Data(),
+                            .width = kWidth,
+                            .terms = 2};
+  device.Launch(KernelId::kCombineRows, {Blocks(kWidth, CombineRows::kThreads), 2, 1}, &combine);
+  std::vector<float> result = gathered.ToHost();
+  const std::vector<float> sums = combined.ToHost();
+  result.insert(result.end(), sums.begin(), sums.end());
+  return result;
+}
+
 std::vector<float> Embed(Device& device, const WeightFormat& format) {
   constexpr int kWidth = 512;
   const auto table = Upload(device, format.Random(4 * kWidth, 25));
@@ -177,6 +200,7 @@ void CompareModelKernels(Device& device, Device& emulated, bool tiny, const Repo
     const auto of = static_cast<RowOp>(op);
     report("map_" + std::to_string(op), Map(device, of), Map(emulated, of), false);
   }
+  report("gather_combine", GatherAndCombine(device), GatherAndCombine(emulated), true);
   for (const WeightFormat& format : WeightFormats()) {
     const std::string name = format.name;
     report("embed_" + name, Embed(device, format), Embed(emulated, format), true);

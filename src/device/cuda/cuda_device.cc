@@ -25,7 +25,7 @@ class CudaDevice : public Device {
       throw Error(ErrorCode::kUnsupported, "cuda:" + std::to_string(index) + ": this machine has " +
                                                std::to_string(count) + " GPUs that CUDA can use");
     }
-    Check(cudaSetDevice(index), "choosing it");
+    Use();
     Check(cudaGetDeviceProperties(&properties_, index), "asking for its properties");
     Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     for (int id = 0; id < kNumKernels; ++id) {
@@ -40,24 +40,43 @@ class CudaDevice : public Device {
   std::string Name() const override {
     return "cuda:" + std::to_string(index_) + " (" + properties_.name + ")";
   }
+  std::string Kind() const override { return properties_.name; }
 
   void* Allocate(size_t bytes) override {
+    Use();
     void* memory = nullptr;
     const cudaError_t result = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
-    if (result == cudaErrorMemoryAllocation) throw std::bad_alloc();
+    if (result == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // or the next launch would report it
+      throw std::bad_alloc();
+    }
     Check(result, "taking memory");
     return memory;
   }
   void Free(void* memory) noexcept override { cudaFree(memory); }
+  size_t FreeBytes() const override {
+    Use();
+    size_t free = 0;
+    size_t total = 0;
+    Check(cudaMemGetInfo(&free, &total), "asking for its memory");
+    return free;
+  }
   void CopyTo(void* device, const void* host, size_t bytes) override {
+    Use();
     Check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to it");
     Wait();
   }
   void CopyFrom(void* host, const void* device, size_t bytes) override {
+    Use();
     Check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying from it");
     Wait();
   }
+  void Copy(void* to, const void* from, size_t bytes) override {
+    Use();
+    Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying within it");
+  }
   void Launch(KernelId id, Index3 grid, const void* arguments) override {
+    Use();
     const CudaKernel& kernel = FindCudaKernel(id);
     const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
                       static_cast<unsigned>(grid.z));
@@ -69,6 +88,9 @@ class CudaDevice : public Device {
   void Wait() override { Check(cudaStreamSynchronize(stream_), "waiting for kernels"); }
 
  private:
+  // CUDA's choice of a GPU is each thread's own.
+  void Use() const { Check(cudaSetDevice(index_), "choosing it"); }
+
   const int index_;
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;

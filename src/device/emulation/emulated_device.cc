@@ -1,8 +1,10 @@
 #include "device/emulation/emulated_device.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <unordered_map>
 
 #include "base/rng.h"
 #include "device/kernels/all_kernels.h"
@@ -33,17 +35,31 @@ class EmulatedDevice : public Device {
   explicit EmulatedDevice(emulation::Conduct conduct) : conduct_(std::move(conduct)) {}
 
   std::string Name() const override { return "emulated GPU"; }
+  std::string Kind() const override { return Name(); }
 
   void* Allocate(size_t bytes) override {
     void* memory = nullptr;
+    if (bytes > kMemoryBytes - used_) throw std::bad_alloc();
     if (posix_memalign(&memory, 256, bytes > 0 ? bytes : 1) != 0) throw std::bad_alloc();
+    used_ += bytes;
+    sizes_[memory] = bytes;
     CounterRng rng(conduct_.seed, 3);
-    for (size_t i = 0; i < bytes; ++i) static_cast<uint8_t*>(memory)[i] = static_cast<uint8_t>(rng.Next());
+    for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
+      const uint64_t chance = rng.Next();
+      std::memcpy(static_cast<uint8_t*>(memory) + i, &chance, std::min(bytes - i, sizeof(chance)));
+    }
     return memory;
   }
-  void Free(void* memory) noexcept override { std::free(memory); }
+  void Free(void* memory) noexcept override {
+    const auto found = sizes_.find(memory);
+    used_ -= found->second;
+    sizes_.erase(found);
+    std::free(memory);
+  }
+  size_t FreeBytes() const override { return kMemoryBytes - used_; }
   void CopyTo(void* device, const void* host, size_t bytes) override { std::memcpy(device, host, bytes); }
   void CopyFrom(void* host, const void* device, size_t bytes) override { std::memcpy(host, device, bytes); }
+  void Copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
 
   void Launch(KernelId id, Index3 grid, const void* arguments) override {
     const Kernel& kernel = kKernels[static_cast<size_t>(id)];
@@ -52,7 +68,11 @@ class EmulatedDevice : public Device {
   void Wait() override {}
 
  private:
+  static constexpr size_t kMemoryBytes = size_t{256} << 20;  // all of it is filled with chance bytes
+
   const emulation::Conduct conduct_;
+  size_t used_ = 0;
+  std::unordered_map<void*, size_t> sizes_;  // of what is allocated
 };
 
 }  // namespace

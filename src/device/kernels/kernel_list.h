@@ -87,6 +87,8 @@ namespace throng::device {
 #define THRONG_MODEL_KERNELS(X)                 \
   X(NormRows, NormRows)                         \
   X(MapRows, MapRows)                           \
+  X(GatherRows, GatherRows)                     \
+  X(CombineRows, CombineRows)                   \
   X(RoundRows, RoundRows)                       \
   X(MultiplyFewQ8_0, MultiplyFew<Q8_0Blocks>)   \
   X(MultiplyFewQ4_0, MultiplyFew<Q4_0Blocks>)   \

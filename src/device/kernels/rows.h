@@ -91,6 +91,59 @@ struct MapArgs {
   int64_t count, period;
 };
 
+// Rows one after the other that are apart: out[i] = x[rows[i]].
+struct GatherArgs {
+  const float* x;       // [any, width]
+  const int32_t* rows;  // [gathered]
+  float* out;           // [gathered, width]
+  int width;
+};
+
+// Grid: [width / kThreads rounded up, gathered].
+struct GatherRows {
+  using Args = GatherArgs;
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 8;
+  static constexpr size_t kSharedBytes = 0;
+
+  static THRONG_DEVICE void Run(const Args& args) {
+    const Index3 at = BlockIndex();
+    const int i = at.x * kThreads + ThreadIndex();
+    if (i >= args.width) return;
+    args.out[int64_t{at.y} * args.width + i] = args.x[int64_t{args.rows[at.y]} * args.width + i];
+  }
+};
+
+// out[r] = the sum of weights[r, k] x[places[r, k]], for k in order; each product and sum is rounded.
+struct CombineArgs {
+  const float* x;         // [any, width]
+  const int32_t* places;  // [rows, terms]
+  const float* weights;   // the same
+  float* out;             // [rows, width]
+  int width;
+  int terms;
+};
+
+// Grid: [width / kThreads rounded up, rows].
+struct CombineRows {
+  using Args = CombineArgs;
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 8;
+  static constexpr size_t kSharedBytes = 0;
+
+  static THRONG_DEVICE void Run(const Args& args) {
+    const Index3 at = BlockIndex();
+    const int i = at.x * kThreads + ThreadIndex();
+    if (i >= args.width) return;
+    float sum = 0.0f;
+    for (int k = 0; k < args.terms; ++k) {
+      const int64_t term = int64_t{at.y} * args.terms + k;
+      sum += args.x[int64_t{args.places[term]} * args.width + i] * args.weights[term];
+    }
+    args.out[int64_t{at.y} * args.width + i] = sum;
+  }
+};
+
 // Grid: [count / kThreads, rounded up].
 struct MapRows {
   using Args = MapArgs;

@@ -284,7 +284,7 @@ void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::Seale
       if (slab == nullptr) return;
       node = find(parent, blocks.size());  // to make room may have dropped it
       if (node == nullptr) return;
-      if (!spill_->Read(node->slot, kind, slab->Data())) return DropFromDisk(node);
+      if (!spill_->Read(node->slot, kind, *slab)) return DropFromDisk(node);
       block.Of(kind) = slab;
     }
     blocks.push_back(std::move(block));

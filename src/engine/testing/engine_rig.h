@@ -69,7 +69,7 @@ class EngineRig {
       : vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
         expectations_(conditions.expectations),
         layout_(MakeLayout(transformer.Config(), codec)),
-        pool_(layout_, BudgetBytes(layout_, conditions.budget_tokens), conditions.softmax),
+        pool_(MakePool(transformer, layout_, conditions)),
         threads_(conditions.threads),
         engine_(transformer,
                 std::make_shared<Vocabulary>(std::vector<std::string>(vocab_, "x"), std::vector<int32_t>{}),
@@ -150,6 +150,12 @@ class EngineRig {
   }
 
  private:
+  static kv::BlockPool MakePool(model::Transformer& transformer, const kv::BlockLayout& layout,
+                                const Conditions& conditions) {
+    const size_t budget = BudgetBytes(layout, conditions.budget_tokens);
+    return kv::BlockPool(layout, budget, conditions.softmax,
+                         transformer.MakeMemory(layout, conditions.softmax, budget));
+  }
   static size_t BudgetBytes(const kv::BlockLayout& layout, int tokens) {
     return Scheduler::MostBytes(kv::BlockPool(layout, 0), tokens);
   }

@@ -1,11 +1,9 @@
 #include "kv/cache/block_pool.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/check.h"
-#include "kv/cache/slab_arena.h"
 
 namespace throng::kv {
 namespace {
@@ -45,22 +43,6 @@ size_t MostUsable(const BlockLayout& layout, bool needs_state, std::span<const S
 }
 
 }  // namespace
-
-size_t SlabBytes(const BlockLayout& layout, BlockKind kind) {
-  switch (kind) {
-    case BlockKind::kSealed:
-      return layout.bytes;
-    case BlockKind::kSliding:
-      return layout.sliding_bytes;
-    case BlockKind::kFine:
-      return layout.fine_bytes;
-    case BlockKind::kState:
-      return layout.state_bytes;
-    case BlockKind::kOpen:
-      return layout.open_bytes;
-  }
-  THRONG_CHECK(false);
-}
 
 std::vector<PagePlace> PagesOf(const BlockLayout& layout, BlockKind kind) {
   const bool fine = kind == BlockKind::kFine;
@@ -111,7 +93,7 @@ std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block) {
     if (from == nullptr) continue;
     const std::shared_ptr<Block> to = pool.TryAllocate(kind);
     if (to == nullptr) return std::nullopt;
-    std::memcpy(to->Data(), from->Data(), from->Bytes());
+    to->CopyFrom(*from);
     result.Of(kind) = to;
   }
   return result;
@@ -121,12 +103,28 @@ Block::~Block() { pool_->Free(kind_, data_); }
 
 size_t Block::Bytes() const { return SlabBytes(pool_->Layout(), kind_); }
 
-BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax)
-    : layout_(std::move(layout)), budget_(budget_bytes), softmax_(softmax) {
-  for (const BlockKind kind : kBlockKinds) {
-    const size_t bytes = SlabBytes(layout_, kind);
-    if (bytes > 0) arenas_[static_cast<size_t>(kind)] = std::make_unique<SlabArena>(bytes);
-  }
+bool Block::IsHost() const { return pool_->Memory().IsHost(); }
+
+const uint8_t* Block::OnHost(std::vector<uint8_t>& buffer) const {
+  if (IsHost()) return data_;
+  buffer.resize(Bytes());
+  pool_->Memory().CopyToHost(buffer.data(), data_, buffer.size());
+  return buffer.data();
+}
+
+void Block::CopyFromHost(const uint8_t* bytes) { pool_->Memory().CopyFromHost(data_, bytes, Bytes()); }
+
+void Block::CopyFrom(const Block& other) {
+  if (other.IsHost()) return CopyFromHost(other.data_);
+  pool_->Memory().Copy(data_, other.data_, Bytes());
+}
+
+BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax,
+                     std::unique_ptr<BlockMemory> memory)
+    : layout_(std::move(layout)),
+      budget_(budget_bytes),
+      softmax_(softmax),
+      memory_(memory != nullptr ? std::move(memory) : MakeHostMemory(layout_)) {
   for (const BlockKind kind : kSealedKinds) {
     if (Bytes(kind) == 0) continue;
     per_slab_[static_cast<size_t>(kind)] = kind == BlockKind::kState
@@ -138,13 +136,7 @@ BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softma
 BlockPool::~BlockPool() = default;
 
 size_t BlockPool::Bytes(BlockKind kind) const {
-  const auto& arena = arenas_[static_cast<size_t>(kind)];
-  return arena == nullptr ? 0 : arena->Stride();
-}
-
-size_t BlockPool::NumUsed(BlockKind kind) const {
-  const auto& arena = arenas_[static_cast<size_t>(kind)];
-  return arena == nullptr ? 0 : arena->NumUsed();
+  return SlabBytes(layout_, kind) == 0 ? 0 : memory_->Stride(kind);
 }
 
 size_t BlockPool::SealingBytes(int block) const {
@@ -218,10 +210,10 @@ std::shared_ptr<Block> BlockPool::TryAllocate(BlockKind kind) {
   uint8_t* data = nullptr;
   {
     std::lock_guard lock(mutex_);
-    SlabArena& arena = Arena(kind);
-    if (arena.Stride() > budget_ - Total()) return nullptr;
-    data = arena.Allocate();
+    if (Bytes(kind) > budget_ - Total()) return nullptr;
+    data = memory_->Allocate(kind);
     if (data == nullptr) return nullptr;
+    ++used_[static_cast<size_t>(kind)];
     NotePeak();
   }
   return std::shared_ptr<Block>(new Block(this, kind, data));
@@ -229,7 +221,8 @@ std::shared_ptr<Block> BlockPool::TryAllocate(BlockKind kind) {
 
 void BlockPool::Free(BlockKind kind, uint8_t* data) {
   std::lock_guard lock(mutex_);
-  Arena(kind).Free(data);
+  memory_->Free(kind, data);
+  --used_[static_cast<size_t>(kind)];
 }
 
 bool BlockPool::TryHoldChunk(size_t bytes) {

@@ -1,4 +1,5 @@
-// The memory of blocks: slabs of one size per kind of block under one hard byte budget, and their ledger.
+// Blocks: slabs of one size per kind of block under one hard byte budget, and their ledger. The memory that
+// they are in may be a device's.
 #pragma once
 
 #include <array>
@@ -11,26 +12,13 @@
 #include <vector>
 
 #include "kv/block_layout.h"
+#include "kv/cache/block_memory.h"
 #include "kv/cache/ledger.h"
 #include "kv/softmax_kind.h"
 
 namespace throng::kv {
 
 class BlockPool;
-class SlabArena;
-
-// kSealed and kSliding: the pages of a sealed block in the base form, of layers that see everything and of
-// those that slide. kFine: all of its pages in the fine form. kState: the state of all recurrent layers after
-// some token.
-enum class BlockKind { kSealed, kSliding, kFine, kState, kOpen };
-inline constexpr std::array kBlockKinds = {BlockKind::kSealed, BlockKind::kSliding, BlockKind::kFine,
-                                           BlockKind::kState, BlockKind::kOpen};
-// What a sealed block can have.
-inline constexpr std::array kSealedKinds = {BlockKind::kSealed, BlockKind::kSliding, BlockKind::kFine,
-                                            BlockKind::kState};
-
-// Bytes of one slab without its padding; 0: the layout has no such slabs.
-size_t SlabBytes(const BlockLayout& layout, BlockKind kind);
 
 // Where a slab has a part of a page, and in which codec.
 struct PagePlace {
@@ -42,7 +30,7 @@ struct PagePlace {
 // All pages in a slab of kSealed, kSliding or kFine.
 std::vector<PagePlace> PagesOf(const BlockLayout& layout, BlockKind kind);
 
-// One slab. When its last reference goes, it returns to the pool, and its memory to the operating system.
+// One slab. When its last reference goes, it returns to the pool.
 // A sealed block is written once, before it is shared: filled by a sequence or loaded from disk.
 class Block {
  public:
@@ -50,9 +38,16 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  uint8_t* Data() { return data_; }  // aligned to 64
+  // Its address, aligned to 64; of a device where BlockPool::Memory is.
+  uint8_t* Data() { return data_; }
   const uint8_t* Data() const { return data_; }
   size_t Bytes() const;  // SlabBytes
+
+  bool IsHost() const;  // BlockMemory::IsHost
+  // Its bytes where this process can read them: in place, or copied to `buffer`.
+  const uint8_t* OnHost(std::vector<uint8_t>& buffer) const;
+  void CopyFromHost(const uint8_t* bytes);
+  void CopyFrom(const Block& other);  // of the same kind, in the same memory or this process's
 
  private:
   friend class BlockPool;
@@ -98,21 +93,24 @@ size_t UsableBlocks(const BlockLayout& layout, std::span<const SealedBlock> bloc
 // The same if the state comes from elsewhere.
 size_t UsablePages(const BlockLayout& layout, std::span<const SealedBlock> blocks);
 
-// Copies all forms of a block into blocks of its own; empty if the budget has no room.
+// Copies all forms of a block, of this pool or of one of this process's memory, into blocks of its own; empty
+// if the budget has no room.
 std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block);
 
 // Thread-safe. Must outlive its blocks.
 class BlockPool {
  public:
   // softmax: the kind that all attention over these pages uses; the keys and values of all layers but the
-  // first depend on it.
-  BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax = SoftmaxKind::kExact);
+  // first depend on it. memory: of this layout; null: this process's.
+  BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax = SoftmaxKind::kExact,
+            std::unique_ptr<BlockMemory> memory = nullptr);
   ~BlockPool();
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
 
   const BlockLayout& Layout() const { return layout_; }
   SoftmaxKind Softmax() const { return softmax_; }
+  BlockMemory& Memory() const { return *memory_; }
   size_t BudgetBytes() const { return budget_; }
   size_t HeldBytes() const;  // never above the budget
   size_t FreeBytes() const { return budget_ - HeldBytes(); }
@@ -133,7 +131,7 @@ class BlockPool {
   size_t MostSequenceBytes(int num_tokens) const;
   size_t MostSlidingBytes(int num_tokens) const;  // of it, sliding pages
 
-  // Returns null if the budget has no room. The contents are undefined.
+  // Returns null if the budget or the memory has no room. The contents are undefined.
   std::shared_ptr<Block> TryAllocate(BlockKind kind);
   std::shared_ptr<Block> TryAllocateSealed() { return TryAllocate(BlockKind::kSealed); }
   std::shared_ptr<Block> TryAllocateOpen() { return TryAllocate(BlockKind::kOpen); }
@@ -146,8 +144,7 @@ class BlockPool {
 
  private:
   friend class Block;
-  SlabArena& Arena(BlockKind kind) const { return *arenas_[static_cast<size_t>(kind)]; }  // needs mutex_
-  size_t NumUsed(BlockKind kind) const;                                                   // needs mutex_
+  size_t NumUsed(BlockKind kind) const { return used_[static_cast<size_t>(kind)]; }  // needs mutex_
   void Free(BlockKind kind, uint8_t* data);
   LedgerBytes Held() const;  // needs mutex_
   size_t Total() const;      // needs mutex_
@@ -158,13 +155,13 @@ class BlockPool {
   const BlockLayout layout_;
   const size_t budget_;
   const SoftmaxKind softmax_;
+  const std::unique_ptr<BlockMemory> memory_;
   std::array<LedgerBytes, kSealedKinds.size()> per_slab_;  // of each kind
   mutable std::mutex mutex_;
-  // Null: no such blocks; guarded by mutex_.
-  std::array<std::unique_ptr<SlabArena>, kBlockKinds.size()> arenas_;
-  size_t chunk_bytes_ = 0;  // guarded by mutex_
-  size_t peak_total_ = 0;   // guarded by mutex_
-  LedgerBytes peak_;        // guarded by mutex_
+  std::array<size_t, kBlockKinds.size()> used_{};  // slabs of each kind; guarded by mutex_
+  size_t chunk_bytes_ = 0;                         // guarded by mutex_
+  size_t peak_total_ = 0;                          // guarded by mutex_
+  LedgerBytes peak_;                               // guarded by mutex_
 };
 
 }  // namespace throng::kv

@@ -81,7 +81,7 @@ std::vector<std::string> Contents(const SequenceCache& cache) {
       if (form != nullptr) add(form->Data(), form->Bytes());
     }
   }
-  const uint8_t* rows = cache.OpenRows();
+  const uint8_t* rows = cache.OpenRows() == nullptr ? nullptr : cache.OpenRows()->Data();
   for (const PageSpec& page : cache.Layout().pages) {
     if (rows == nullptr) break;
     add(rows + page.open_keys_offset, page.open_keys->Bytes(Part::kKeys));
@@ -220,7 +220,7 @@ TEST_P(LayerShapesTest, BlocksComeBackFromDisk) {
     const auto slab = [&](BlockKind kind) -> BlockRef {
       if (!file.Has(number, kind)) return nullptr;
       std::shared_ptr<Block> data = pool_.TryAllocate(kind);
-      EXPECT_TRUE(file.Read(number, kind, data->Data()));
+      EXPECT_TRUE(file.Read(number, kind, *data));
       return data;
     };
     read.push_back({.base = slab(BlockKind::kSealed),

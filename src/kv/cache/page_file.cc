@@ -210,39 +210,31 @@ void ReadBlocks(const std::string& path, const Header& header, BlockReader& bloc
                      pool.BudgetBytes(), header.num_cached);
   };
   const BlockLayout& layout = pool.Layout();
-  std::array<std::vector<PagePlace>, kSealedKinds.size()> places;
-  for (const BlockKind kind : kPageKinds) places[static_cast<size_t>(kind)] = PagesOf(layout, kind);
-  const auto read = [&](int index, BlockKind kind) -> BlockRef {
-    const size_t bytes = SlabBytes(layout, kind);
-    const uint8_t* data = blocks.Next(bytes);
-    CheckPages(path, places[static_cast<size_t>(kind)], index, data);
-    const std::shared_ptr<Block> block = pool.TryAllocate(kind);
+  const auto read = [&](BlockKind kind, int index, std::span<const PagePlace> pages) {
+    const uint8_t* data = blocks.Next(SlabBytes(layout, kind));
+    CheckPages(path, pages, index, data);
+    std::shared_ptr<Block> block = pool.TryAllocate(kind);
     if (block == nullptr) throw no_room();
-    std::memcpy(block->Data(), data, bytes);
+    block->CopyFromHost(data);
     return block;
   };
+  std::array<std::vector<PagePlace>, kSealedKinds.size()> places;
+  for (const BlockKind kind : kPageKinds) places[static_cast<size_t>(kind)] = PagesOf(layout, kind);
   std::vector<SealedBlock> sealed;
   const int num_sealed = static_cast<int>(header.num_cached) / kPageTokens;
   for (int i = 0; i < num_sealed; ++i) {
     SealedBlock& block = sealed.emplace_back();
     for (const BlockKind kind : kPageKinds) {
-      if (IsNeeded(layout, kind, i, num_sealed)) block.Of(kind) = read(i, kind);
+      if (IsNeeded(layout, kind, i, num_sealed))
+        block.Of(kind) = read(kind, i, places[static_cast<size_t>(kind)]);
     }
   }
   const int rest = static_cast<int>(header.num_cached % kPageTokens);
-  const uint8_t* const rows = rest > 0 ? blocks.Next(header.open_bytes) : nullptr;
+  std::shared_ptr<Block> rows = rest > 0 ? read(BlockKind::kOpen, num_sealed, {}) : nullptr;
   const bool has_state = layout.state_bytes > 0 && header.num_cached > 0;
-  const uint8_t* const state = has_state ? blocks.Next(layout.state_bytes) : nullptr;
-  if (rest > 0) {
-    if (!cache.AdoptOpen(sealed, rest, rows, state)) throw no_room();
-    return;
-  }
-  if (has_state) {
-    const std::shared_ptr<Block> block = pool.TryAllocate(BlockKind::kState);
-    if (block == nullptr) throw no_room();
-    std::memcpy(block->Data(), state, layout.state_bytes);
-    sealed.back().state = block;
-  }
+  std::shared_ptr<Block> state = has_state ? read(BlockKind::kState, num_sealed, {}) : nullptr;
+  if (rest > 0) return cache.TakeOpen(sealed, rest, std::move(rows), std::move(state));
+  if (has_state) sealed.back().state = std::move(state);
   cache.Adopt(sealed);
 }
 
@@ -298,9 +290,11 @@ void SavePages(const std::string& path, const PageSource& source, std::span<cons
   file.Write(begin.data(), begin.size());
   file.Write(&digest, sizeof(digest));
   size_t index = 0;
-  const auto write_block = [&](const uint8_t* data, size_t size) {
-    const Digest of_block = BlockDigest(digest, index++, data, size);
-    file.Write(data, size);
+  std::vector<uint8_t> buffer;
+  const auto write_block = [&](const Block& block) {
+    const uint8_t* data = block.OnHost(buffer);
+    const Digest of_block = BlockDigest(digest, index++, data, block.Bytes());
+    file.Write(data, block.Bytes());
     file.Write(&of_block, sizeof(of_block));
   };
   const auto num_sealed = static_cast<int>(cache.SealedBlocks().size());
@@ -308,11 +302,11 @@ void SavePages(const std::string& path, const PageSource& source, std::span<cons
     for (const BlockKind kind : kPageKinds) {
       if (!IsNeeded(layout, kind, i, num_sealed)) continue;
       const BlockRef& slab = cache.SealedBlocks()[static_cast<size_t>(i)].Of(kind);
-      write_block(slab->Data(), slab->Bytes());
+      write_block(*slab);
     }
   }
-  if (const uint8_t* rows = cache.OpenRows()) write_block(rows, layout.open_bytes);
-  if (const uint8_t* state = cache.StateData()) write_block(state, layout.state_bytes);
+  if (const Block* rows = cache.OpenRows()) write_block(*rows);
+  if (const Block* state = cache.LastState()) write_block(*state);
   file.Commit();
 }
 

@@ -78,13 +78,13 @@ void ExpectSame(const SequenceCache& a, const SequenceCache& b) {
       }
     }
   }
-  ASSERT_EQ(a.StateData() == nullptr, b.StateData() == nullptr);
-  if (a.StateData() != nullptr) {
-    ASSERT_EQ(std::memcmp(a.StateData(), b.StateData(), a.Layout().state_bytes), 0);
+  ASSERT_EQ(a.LastState() == nullptr, b.LastState() == nullptr);
+  if (a.LastState() != nullptr) {
+    ASSERT_EQ(std::memcmp(a.LastState()->Data(), b.LastState()->Data(), a.Layout().state_bytes), 0);
   }
   ASSERT_EQ(a.OpenRows() == nullptr, b.OpenRows() == nullptr);
   if (a.OpenRows() == nullptr) return;
-  ASSERT_EQ(std::memcmp(a.OpenRows(), b.OpenRows(), a.Layout().open_bytes), 0);
+  ASSERT_EQ(std::memcmp(a.OpenRows()->Data(), b.OpenRows()->Data(), a.Layout().open_bytes), 0);
 }
 
 // The message; empty if nothing was thrown.

@@ -31,6 +31,8 @@ PartSpec Select(const PageSpec& page, Part part) {
           page.values_offset, page.open_values_offset, page.fine_values_offset};
 }
 
+constexpr uint8_t kZeros[kNoPages] = {};
+
 // Every byte of a sealed block is determined: blocks are checksummed and compared.
 void ClearPadding(uint8_t* sealed, size_t bytes) { std::memset(sealed + bytes, 0, RoundUp64(bytes) - bytes); }
 
@@ -64,13 +66,15 @@ void SequenceCache::Swap(SequenceCache& other) noexcept {
   std::swap(filling_, other.filling_);
   std::swap(scratch_, other.scratch_);
   std::swap(scratch_bytes_, other.scratch_bytes_);
+  std::swap(later_open_, other.later_open_);
 }
 
 size_t SequenceCache::ScratchBytes(int num_tokens) const {
   const int first_block = num_tokens_ / kPageTokens;
   const int last_block = (num_tokens_ + num_tokens - 1) / kPageTokens;
   if (last_block == first_block) return 0;
-  return static_cast<size_t>(last_block - first_block) * layout_->chunk_bytes;
+  const size_t bytes = pool_->Memory().IsHost() ? layout_->chunk_bytes : pool_->OpenBytes();
+  return static_cast<size_t>(last_block - first_block) * bytes;
 }
 
 size_t SequenceCache::BytesToReserve(int num_tokens) const {
@@ -108,10 +112,21 @@ bool SequenceCache::TakeReservation(int num_tokens) {
         !take(layout_->window.HasFine(block), BlockKind::kFine, filling.fine)) {
       return false;
     }
-    if (has_base && layout_->bytes == kNoPages) std::memset(filling.base->Data(), 0, kNoPages);
+    if (has_base && layout_->bytes == kNoPages) filling.base->CopyFromHost(kZeros);
   }
+  return TakeScratch(num_tokens);
+}
+
+bool SequenceCache::TakeScratch(int num_tokens) {
   const size_t scratch_bytes = ScratchBytes(num_tokens);
   if (scratch_bytes == 0) return true;
+  if (!pool_->Memory().IsHost()) {
+    later_open_.resize(scratch_bytes / pool_->OpenBytes());
+    for (std::shared_ptr<Block>& block : later_open_) {
+      if ((block = pool_->TryAllocateOpen()) == nullptr) return false;
+    }
+    return true;
+  }
   if (!pool_->TryHoldChunk(scratch_bytes)) return false;
   scratch_bytes_ = scratch_bytes;
   scratch_ = static_cast<uint8_t*>(std::aligned_alloc(64, scratch_bytes));
@@ -163,6 +178,7 @@ int SequenceCache::ReserveGuesses(int num_tokens) {
 void SequenceCache::DropReservation() {
   keeps_unseen_ = false;
   filling_.clear();
+  later_open_.clear();
   std::free(scratch_);
   scratch_ = nullptr;
   if (scratch_bytes_ > 0) pool_->ReleaseChunk(scratch_bytes_);
@@ -196,32 +212,38 @@ void SequenceCache::DropUnseen() {
   }
 }
 
-const uint8_t* SequenceCache::OpenRows() const {
-  return num_tokens_ % kPageTokens == 0 ? nullptr : open_->Data();
+const Block* SequenceCache::OpenRows() const {
+  return num_tokens_ % kPageTokens == 0 ? nullptr : open_.get();
 }
 
-const uint8_t* SequenceCache::StateData() const {
+const Block* SequenceCache::LastState() const {
   if (!HasStates() || num_tokens_ == 0) return nullptr;
-  return num_tokens_ % kPageTokens == 0 ? sealed_.back().state->Data() : state_->Data();
+  return num_tokens_ % kPageTokens == 0 ? sealed_.back().state.get() : state_.get();
 }
 
-bool SequenceCache::AdoptOpen(std::span<const SealedBlock> blocks, int count, const uint8_t* rows,
-                              const uint8_t* state) {
+bool SequenceCache::AdoptOpen(std::span<const SealedBlock> blocks, int count, const Block& rows,
+                              const Block* state) {
+  THRONG_CHECK((state != nullptr) == HasStates());
+  DropReservation();
+  std::shared_ptr<Block> own_rows = pool_->TryAllocateOpen();
+  std::shared_ptr<Block> own_state = HasStates() ? pool_->TryAllocate(BlockKind::kState) : nullptr;
+  if (own_rows == nullptr || (HasStates() && own_state == nullptr)) return false;
+  own_rows->CopyFrom(rows);
+  if (HasStates()) own_state->CopyFrom(*state);
+  TakeOpen(blocks, count, std::move(own_rows), std::move(own_state));
+  return true;
+}
+
+void SequenceCache::TakeOpen(std::span<const SealedBlock> blocks, int count, std::shared_ptr<Block> rows,
+                             std::shared_ptr<Block> state) {
   THRONG_CHECK(count >= 1 && count < kPageTokens && (state != nullptr) == HasStates() &&
                UsablePages(*layout_, blocks) == blocks.size());
   TakeBlocks(blocks);
-  open_ = pool_->TryAllocateOpen();
-  if (HasStates()) state_ = pool_->TryAllocate(BlockKind::kState);
-  if (open_ == nullptr || (HasStates() && state_ == nullptr)) {
-    Release();
-    return false;
-  }
-  std::memcpy(open_->Data(), rows, layout_->open_bytes);
-  if (HasStates()) std::memcpy(state_->Data(), state, layout_->state_bytes);
+  open_ = std::move(rows);
+  state_ = std::move(state);
   ClearOpen(count);
   num_tokens_ += count;
   ReleaseKept();
-  return true;
 }
 
 int SequenceCache::Reusable(int num_tokens) const {
@@ -241,7 +263,7 @@ std::optional<SequenceCache> SequenceCache::Fork(int num_tokens) const {
     fork.Adopt(blocks);
     return fork;
   }
-  if (!fork.AdoptOpen(blocks, kept % kPageTokens, OpenRows(), StateData())) return std::nullopt;
+  if (!fork.AdoptOpen(blocks, kept % kPageTokens, *OpenRows(), LastState())) return std::nullopt;
   return fork;
 }
 
@@ -263,6 +285,7 @@ int SequenceCache::Truncate(int num_tokens) {
 
 // Leaves the rows before the first one as they would be had no others followed.
 void SequenceCache::ClearOpen(int first) {
+  if (!pool_->Memory().IsHost()) return;
   for (const PageSpec& page : layout_->pages) {
     for (const Part part : page.Parts()) {
       const PartSpec spec = Select(page, part);
@@ -305,6 +328,22 @@ float* SequenceCache::KeptState(int layer, int block) const {
   const Filling& filling = filling_[block - num_tokens_ / kPageTokens];
   if (filling.state == nullptr) return nullptr;
   return reinterpret_cast<float*>(filling.state->Data() + layout_->states[layer].offset);
+}
+
+uint8_t* SequenceCache::SealedSlab(BlockKind kind, int block) const {
+  const auto index = static_cast<size_t>(block);
+  if (index >= sealed_.size()) {
+    const Filling& filling = filling_[index - sealed_.size()];
+    return (kind == BlockKind::kSealed ? filling.base : filling.sliding)->Data();
+  }
+  const BlockRef& slab = sealed_[index].Of(kind);
+  return slab == nullptr ? nullptr : const_cast<uint8_t*>(slab->Data());
+}
+
+const std::shared_ptr<Block>& SequenceCache::OpenOf(int block) const {
+  const int first_block = num_tokens_ / kPageTokens;
+  THRONG_DCHECK(block >= first_block && block <= (num_tokens_ + chunk_tokens_ - 1) / kPageTokens);
+  return block == first_block ? open_ : later_open_[static_cast<size_t>(block - first_block - 1)];
 }
 
 // The first block that a chunk touches is in the open block, the others are in the scratch.
@@ -415,8 +454,21 @@ void SequenceCache::KeepOpenRows(int layer, int head) {
   }
 }
 
+// In a device's memory: copies rows for whoever wants them, and keeps the chunk's last block if it stays
+// open.
+void SequenceCache::KeepOpenBlock() {
+  const int first_block = num_tokens_ / kPageTokens;
+  const int end = num_tokens_ + chunk_tokens_;
+  for (int block = first_block; block < end / kPageTokens; ++block) {
+    const Filling& filling = filling_[static_cast<size_t>(block - first_block)];
+    if (filling.rows != nullptr) filling.rows->CopyFrom(*OpenOf(block));
+  }
+  if (end % kPageTokens != 0) open_ = OpenOf(end / kPageTokens);
+}
+
 void SequenceCache::EndChunk() {
   THRONG_CHECK(chunk_tokens_ > 0);
+  if (!pool_->Memory().IsHost()) KeepOpenBlock();
   for (int layer = 0; layer < layout_->NumLayers(); ++layer) {
     const LayerShape& shape = layout_->layers[static_cast<size_t>(layer)];
     for (int head = 0; shape.kept && head < shape.num_kv_heads; ++head) KeepOpenRows(layer, head);

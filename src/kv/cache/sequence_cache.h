@@ -98,13 +98,16 @@ class SequenceCache {
   }  // block i holds tokens [64 i, 64 i + 64)
 
   // The rows of the incomplete last block, in the form of Layout().open_bytes; null if there is none.
-  const uint8_t* OpenRows() const;
+  const Block* OpenRows() const;
   // The state after the last token, in the form of Layout().state_bytes; null if there is none.
-  const uint8_t* StateData() const;
+  const Block* LastState() const;
   // Starts an empty cache with sealed blocks, the first `count` < 64 tokens of such rows, and such a state
   // after them. Blocks need no states. False, and the cache stays empty, if the budget has no room.
-  [[nodiscard]] bool AdoptOpen(std::span<const SealedBlock> blocks, int count, const uint8_t* rows,
-                               const uint8_t* state);
+  [[nodiscard]] bool AdoptOpen(std::span<const SealedBlock> blocks, int count, const Block& rows,
+                               const Block* state);
+  // The same with a block and a state of its own.
+  void TakeOpen(std::span<const SealedBlock> blocks, int count, std::shared_ptr<Block> rows,
+                std::shared_ptr<Block> state);
 
   // The most tokens, up to num_tokens, that Fork and Truncate can keep: a sealed block cannot be cut, and the
   // next token needs the fine form and the sliding pages in its reach, which blocks further back no longer
@@ -123,7 +126,9 @@ class SequenceCache {
   // Drops all tokens and releases all memory. Also ends a chunk that cannot be finished.
   void Release();
 
-  // For the forward pass.
+  // For the forward pass. In a device's memory (BlockMemory), Append, Sealed, Open and FinishLayer give way
+  // to SealedSlab and OpenSlab: kernels find pages in whole blocks, and what rows after the last one hold
+  // does not count.
 
   void BeginChunk(int num_tokens);  // 1 <= num_tokens <= the reserved number
   int ChunkTokens() const { return chunk_tokens_; }
@@ -136,6 +141,10 @@ class SequenceCache {
   PageView Sealed(int layer, int head, int block, Form form = Form::kBase) const;
   PageView Open(int layer, int head, int block) const;  // a block that the chunk touches
   void FinishLayer(int layer, int head);
+  // Where the base form of a complete block is, or is to be sealed: kSealed, or kSliding, null once released.
+  // And the rows of a block that the chunk touches, of all layers; in a device's memory alone.
+  uint8_t* SealedSlab(BlockKind kind, int block) const;
+  uint8_t* OpenSlab(int block) const { return OpenOf(block)->Data(); }
 
   // The running state of a recurrent layer, [states[layer].floats] of the layout; aligned to 64 bytes.
   // Threads may share it out among them.
@@ -147,6 +156,9 @@ class SequenceCache {
 
  private:
   size_t ScratchBytes(int num_tokens) const;
+  bool TakeScratch(int num_tokens);
+  const std::shared_ptr<Block>& OpenOf(int block) const;
+  void KeepOpenBlock();
   uint8_t* OpenPage(int layer, int block, size_t offset) const;
   void AppendPart(Part part, int layer, int head, Rows rows);
   void Seal(Part part, int layer, int head, int block);
@@ -185,7 +197,8 @@ class SequenceCache {
   uint8_t* scratch_ =
       nullptr;  // open pages of all touched blocks except the first: [blocks, Layout().chunk_bytes]
   size_t scratch_bytes_ = 0;
-  std::vector<BlockRows> rows_;  // for TakeRows
+  std::vector<std::shared_ptr<Block>> later_open_;  // the same in a device's memory, as whole blocks
+  std::vector<BlockRows> rows_;                     // for TakeRows
 };
 
 }  // namespace throng::kv

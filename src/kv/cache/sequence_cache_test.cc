@@ -276,7 +276,7 @@ TEST_P(SequenceCacheTest, OthersGoOnFromTheMiddleOfABlock) {
     for (const BlockRef& rows : {sealed, open}) {
       if (count > 52 && rows == open) continue;
       SequenceCache fork(pool_);
-      ASSERT_TRUE(fork.AdoptOpen(before, count, rows->Data(), nullptr));
+      ASSERT_TRUE(fork.AdoptOpen(before, count, *rows, nullptr));
       EXPECT_EQ(fork.NumTokens(), 128 + count);
       Extend(fork, 20, 7);
       Extend(fork, 70, 7);
@@ -301,7 +301,7 @@ TEST_P(SequenceCacheTest, RowsOfAllBlocksOfAChunkAreKept) {
     const auto before = whole.SealedBlocks().first(static_cast<size_t>(block));
     if (UsablePages(pool_.Layout(), before) != before.size()) continue;
     SequenceCache fork(pool_);
-    ASSERT_TRUE(fork.AdoptOpen(before, 40, rows->Data(), nullptr));
+    ASSERT_TRUE(fork.AdoptOpen(before, 40, *rows, nullptr));
     SequenceCache alone(pool_);
     Extend(alone, block * kPageTokens + 40, 5);
     EXPECT_EQ(Contents(fork), Contents(alone)) << block;

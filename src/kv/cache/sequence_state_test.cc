@@ -66,7 +66,7 @@ States StatesIn(const BlockLayout& layout, const uint8_t* data) {
   return states;
 }
 
-States StatesOf(const SequenceCache& cache) { return StatesIn(cache.Layout(), cache.StateData()); }
+States StatesOf(const SequenceCache& cache) { return StatesIn(cache.Layout(), cache.LastState()->Data()); }
 
 States Expected(int num_tokens, int stream = 0) {
   States states = {std::vector<float>(kFloats[0]), std::vector<float>(kFloats[1])};
@@ -96,7 +96,7 @@ TEST(WithStatesTest, PlacesLayersApartAndRefusesWhatNoModelHas) {
 TEST_F(SequenceStateTest, DoesNotDependOnChunking) {
   for (const std::vector<int>& pattern : {std::vector{200}, {1}, {64}, {63, 2}, {7, 60, 130, 3}, {128, 72}}) {
     SequenceCache cache(pool_);
-    EXPECT_EQ(cache.StateData(), nullptr);
+    EXPECT_EQ(cache.LastState(), nullptr);
     for (size_t i = 0; cache.NumTokens() < 200; ++i) {
       Extend(cache, std::min(pattern[i % pattern.size()], 200 - cache.NumTokens()));
       ASSERT_EQ(StatesOf(cache), Expected(cache.NumTokens())) << cache.NumTokens();

@@ -16,7 +16,6 @@ class SlabArena {
   SlabArena& operator=(const SlabArena&) = delete;
 
   size_t Stride() const { return stride_; }  // bytes of a slab, rounded up to pages of the operating system
-  size_t NumUsed() const { return used_; }
 
   uint8_t* Allocate();  // null if the operating system refuses
   void Free(uint8_t* slab);

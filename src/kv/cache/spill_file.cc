@@ -87,7 +87,7 @@ int64_t SpillFile::Write(const SealedBlock& block) {
   for (const BlockKind kind : kSealedKinds) {
     const BlockRef& slab = block.Of(kind);
     if (slab == nullptr) continue;
-    slabs[Index(kind)] = WriteSlab(files_[Index(kind)], slab->Data());
+    slabs[Index(kind)] = WriteSlab(files_[Index(kind)], slab->OnHost(buffer_));
     if (!slabs[Index(kind)]) {
       FreeSlabs(slabs);
       return -1;
@@ -104,9 +104,17 @@ bool SpillFile::Has(int64_t block, BlockKind kind) const {
   return blocks_.at(block)[Index(kind)].has_value();
 }
 
-bool SpillFile::Read(int64_t block, BlockKind kind, uint8_t* data) const {
+bool SpillFile::Read(int64_t block, BlockKind kind, Block& slab) {
   const File& file = files_[Index(kind)];
-  const Slab& slab = blocks_.at(block)[Index(kind)].value();
+  const Slab& written = blocks_.at(block)[Index(kind)].value();
+  if (slab.IsHost()) return Read(file, written, slab.Data());
+  buffer_.resize(file.slab_bytes);
+  if (!Read(file, written, buffer_.data())) return false;
+  slab.CopyFromHost(buffer_.data());
+  return true;
+}
+
+bool SpillFile::Read(const File& file, const Slab& slab, uint8_t* data) const {
   const auto offset = static_cast<off_t>(slab.slot) * static_cast<off_t>(file.slab_bytes);
   return TransferAll(file.slab_bytes,
                      [&](size_t done) {

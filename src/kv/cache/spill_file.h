@@ -33,8 +33,8 @@ class SpillFile {
   [[nodiscard]] int64_t Write(const SealedBlock& block);
   // Whether the block was written with such a slab.
   bool Has(int64_t block, BlockKind kind) const;
-  // Reads one such slab into data. False if the disk does not return what was written.
-  [[nodiscard]] bool Read(int64_t block, BlockKind kind, uint8_t* data) const;
+  // Reads one such slab. False if the disk does not return what was written.
+  [[nodiscard]] bool Read(int64_t block, BlockKind kind, Block& slab);
   void Free(int64_t block);
 
  private:
@@ -51,6 +51,7 @@ class SpillFile {
   };
   using Slabs = std::array<std::optional<Slab>, kSealedKinds.size()>;
 
+  bool Read(const File& file, const Slab& slab, uint8_t* data) const;
   static size_t BytesOf(const SealedBlock& block);
   static std::optional<Slab> WriteSlab(File& file, const uint8_t* data);
   void FreeSlabs(const Slabs& slabs);
@@ -61,6 +62,7 @@ class SpillFile {
   int64_t end_ = 0;            // numbers of blocks given out
   std::vector<int64_t> free_;  // those that have become free
   std::unordered_map<int64_t, Slabs> blocks_;
+  std::vector<uint8_t> buffer_;  // for slabs of a device
 };
 
 }  // namespace throng::kv

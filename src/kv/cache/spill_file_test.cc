@@ -35,9 +35,10 @@ class SpillFileTest : public testing::Test {
   SealedBlock Block(int fill) { return {.base = Slab(BlockKind::kSealed, fill)}; }
 
   // What every byte of the slab is; empty if the file does not give it back.
-  std::optional<int> Read(const SpillFile& file, int64_t block, BlockKind kind = BlockKind::kSealed) {
-    std::vector<uint8_t> data(SlabBytes(pool_.Layout(), kind));
-    if (!file.Read(block, kind, data.data())) return std::nullopt;
+  std::optional<int> Read(SpillFile& file, int64_t block, BlockKind kind = BlockKind::kSealed) {
+    const auto slab = pool_.TryAllocate(kind);
+    if (!file.Read(block, kind, *slab)) return std::nullopt;
+    const std::vector<uint8_t> data(slab->Data(), slab->Data() + slab->Bytes());
     EXPECT_EQ(data, std::vector<uint8_t>(data.size(), data.front()));
     return data.front();
   }

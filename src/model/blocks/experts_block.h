@@ -48,6 +48,10 @@ class ExpertsBlock final : public Block {
   };
 
   ExpertsBlock(const RouterConfig& router, const Options& options, ExpertsWeights weights);
+  const RouterConfig& Router() const { return router_; }
+  const Options& GetOptions() const { return options_; }
+  const ExpertsWeights& GetWeights() const { return weights_; }
+
   std::string Describe() const override;
   void Finish(Step& step, const Rows& in, Rows& out) const override;
   void ForEachMatrix(const std::function<void(Matrix&)>& visit) override;

@@ -1,6 +1,4 @@
 // Draws on the emulated GPU, against the engine's sampler.
-#include "gpu/sampling.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,6 +10,7 @@
 #include "device/kernels/token_weight.h"
 #include "engine/sampling/sampler.h"
 #include "engine/sampling/token_weights.h"
+#include "gpu/sampling.h"
 #include "kv/testing/random_rows.h"
 
 namespace throng::gpu {

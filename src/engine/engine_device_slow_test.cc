@@ -1,0 +1,248 @@
+// The engine over a model on the emulated GPU: what holds on the processor holds there.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "device/testing/guarded_device.h"
+#include "engine/local_model.h"
+#include "engine/testing/engine_rig.h"
+#include "engine/testing/fake_model.h"
+#include "gpu/device_memory.h"
+#include "gpu/transformer.h"
+#include "kv/cache/page_file.h"
+#include "kv/testing/random_rows.h"
+#include "model/gguf/gguf.h"
+#include "model/testing/tiny_model.h"
+
+namespace throng::engine {
+namespace {
+
+model::TinyModel Tiny(int vocab = 40, int window = 0) {
+  return {.type = model::TensorType::kQ8_0,
+          .dim = 64,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 64,
+          .ffn = 64,
+          .vocab = vocab,
+          .window = window};
+}
+
+// The most that logits may differ from the processor's, of their length (docs/gpu.md).
+double Tolerance(const std::string& codec) { return codec == "f16" ? 1e-3 : 2e-3; }
+
+struct Case {
+  const char* name;
+  const char* codec;
+  int window;
+};
+void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+
+class EngineOnDevice : public testing::TestWithParam<Case> {
+ protected:
+  EngineOnDevice()
+      : bytes_(Tiny(40, GetParam().window).Bytes()),
+        file_(bytes_, "tiny"),
+        device_(std::make_shared<device::GuardedDevice>()),
+        transformer_(gpu::LoadTransformer(device_, file_)) {
+    CounterRng rng(5);
+    for (const int length : {130, 3, 64}) {
+      Question question{.prompt = std::vector<int32_t>(static_cast<size_t>(length)), .max_tokens = 5};
+      for (int32_t& token : question.prompt) token = static_cast<int32_t>(rng.NextBelow(40));
+      question.prompt[0] = static_cast<int32_t>(questions_.size());
+      questions_.push_back(question);
+    }
+  }
+
+  EngineRig& Rig(Conditions conditions) {
+    rig_ = nullptr;
+    rig_ = std::make_unique<EngineRig>(*transformer_, GetParam().codec, conditions);
+    return *rig_;
+  }
+  Answer Alone(const Question& question) { return Rig({.lookup = Lookup::kOff}).Ask(question); }
+  std::vector<Answer> AllAlone() {
+    std::vector<Answer> alone;
+    for (const Question& question : questions_) alone.push_back(Alone(question));
+    return alone;
+  }
+  static void Compare(const std::vector<Answer>& answers, const std::vector<Answer>& alone) {
+    for (size_t i = 0; i < answers.size(); ++i) {
+      SCOPED_TRACE(i);
+      ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
+    }
+  }
+  // What the memory has given out is what the ledger says.
+  void ExpectLedgerIsTheMemorys() {
+    const kv::BlockPool& pool = rig_->Blocks();
+    const size_t free = static_cast<gpu::DeviceMemory&>(pool.Memory()).FreeBytes();
+    const size_t taken = pool.BudgetBytes() / 256 * 256 - free;
+    EXPECT_GT(taken, 0u);
+    EXPECT_NEAR(static_cast<double>(pool.GetLedger().held.Total()), static_cast<double>(taken),
+                0.02 * static_cast<double>(taken));
+  }
+
+  const std::vector<uint8_t> bytes_;
+  const model::GgufFile file_;
+  const std::shared_ptr<device::GuardedDevice> device_;
+  const std::unique_ptr<model::Transformer> transformer_;
+  std::vector<Question> questions_;
+  std::unique_ptr<EngineRig> rig_;
+};
+
+TEST_P(EngineOnDevice, LogitsDoNotDependOnBatchesChunksAndGuesses) {
+  const std::vector<Answer> alone = AllAlone();
+  ASSERT_NE(alone[0].logits[0], alone[0].logits[1]);
+  Compare(Rig({.chunk_tokens = 200}).Ask(questions_), alone);
+  Compare(Rig({.step_tokens = 90, .chunk_tokens = 33}).Ask(questions_), alone);
+}
+
+TEST_P(EngineOnDevice, LogitsAreNearTheProcessors) {
+  const auto host = model::LoadTransformer(file_);
+  for (Question question : questions_) {
+    question.max_tokens = 1;
+    const Answer expected = EngineRig(*host, GetParam().codec, {}).Ask(question);
+    EXPECT_LT(kv::RelativeError(Alone(question).logits[0], expected.logits[0]), Tolerance(GetParam().codec));
+  }
+}
+
+TEST_P(EngineOnDevice, PromptsThatBeginAlikeShareBlocksAndRows) {
+  Question parted = questions_[0];  // within its second block
+  parted.prompt.resize(100);
+  parted.prompt.back() ^= 1;
+  const std::vector<Answer> alone = AllAlone();
+  const Answer parted_alone = Alone(parted);
+  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 20000});
+  Compare(rig.Ask(questions_), alone);
+  ExpectLedgerIsTheMemorys();
+  const std::vector<Answer> again = rig.Ask(questions_);
+  Compare(again, alone);
+  EXPECT_GE(again[0].result.cached_prompt_tokens, 128);
+  const Answer of_parted = rig.Ask(parted);
+  ASSERT_NO_FATAL_FAILURE(ExpectSame(of_parted, parted_alone));
+  EXPECT_GE(of_parted.result.cached_prompt_tokens, 64);
+  ExpectLedgerIsTheMemorys();
+}
+
+TEST_P(EngineOnDevice, BlocksComeBackFromDisk) {
+  std::vector<Question> questions(5, questions_[0]);
+  std::vector<Answer> alone;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    questions[i].prompt[0] = static_cast<int32_t>(i);
+    questions[i].max_tokens = 1;
+    alone.push_back(Alone(questions[i]));
+  }
+  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 135, .spill_folder = ::testing::TempDir()});
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i < questions.size(); ++i) {
+      ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions[i]), alone[i]));
+    }
+  }
+  if (GetParam().window == 0) {
+    EXPECT_GT(rig.Metric("throng:restored_blocks_total"), 0);
+  }
+  ExpectLedgerIsTheMemorys();
+}
+
+// Forks share blocks and copy rows; a file gives both to another process.
+TEST_P(EngineOnDevice, PagesCanBeForkedSavedAndLoaded) {
+  Question question = questions_[0];
+  question.keep_pages = true;
+  EngineRig& rig = Rig({});
+  const auto pages = rig.Ask(question).result.pages;
+  ASSERT_NE(pages, nullptr);
+  const std::string path = ::testing::TempDir() + "/engine_device_test.kv";
+  const kv::PageSource source{transformer_->WeightsDigest(), "test"};
+  kv::SavePages(path, source, pages->tokens, pages->cache);
+  const auto loaded = std::make_shared<kv::SavedPages>(kv::LoadPages(path, source, rig.Blocks()));
+  Question longer{.prompt = pages->tokens, .max_tokens = 3};
+  longer.prompt.push_back(9);
+  const Answer whole = rig.Ask(longer);
+  EXPECT_EQ(whole.result.cached_prompt_tokens, 0);
+  for (const auto& start : {pages, std::shared_ptr<const kv::SavedPages>(loaded)}) {
+    longer.start = start;
+    const Answer answer = rig.Ask(longer);
+    EXPECT_EQ(answer.result.cached_prompt_tokens, start->cache.NumTokens());
+    ASSERT_NO_FATAL_FAILURE(ExpectSame(answer, whole));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, EngineOnDevice,
+                         testing::Values(Case{"Flashq4", "flashq4", 0}, Case{"F16", "f16", 0},
+                                         Case{"Flashq4Window", "flashq4", 40}),
+                         [](const auto& info) { return info.param.name; });
+
+std::string Thrown(const std::function<void()>& what) {
+  try {
+    what();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(DeviceWithoutMemory, IsRefused) {
+  const auto bytes = Tiny().Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  EXPECT_THAT(Thrown([&] { gpu::LoadTransformer(std::make_shared<device::GuardedDevice>(1, 4096), file); }),
+              testing::StartsWith("emulated GPU has no memory for the weights of "));
+  const auto device = std::make_shared<device::GuardedDevice>(1, size_t{2} << 20);
+  const auto transformer = gpu::LoadTransformer(device, file);
+  const kv::BlockLayout layout = EngineRig::MakeLayout(transformer->Config(), "flashq4");
+  EXPECT_THAT(Thrown([&] { transformer->MakeMemory(layout, kv::SoftmaxKind::kExact, size_t{4} << 20); }),
+              testing::HasSubstr("of memory left, the budget is 4.2 MB"));
+}
+
+// Not the cache but what a pass computes with has no room.
+TEST(DeviceWithoutMemory, APassEndsItsRequests) {
+  const auto bytes = Tiny().Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto device = std::make_shared<device::GuardedDevice>(1, size_t{9} << 18);
+  const auto transformer = gpu::LoadTransformer(device, file);
+  EngineRig rig(*transformer, "flashq4", {.chunk_tokens = 256, .budget_tokens = 3000});
+  const Answer small = rig.Ask({.prompt = {1, 2}, .max_tokens = 1});
+  EXPECT_EQ(small.result.finish, llm::FinishReason::kLength);
+  const Answer large = rig.Ask({.prompt = std::vector<int32_t>(250, 1), .max_tokens = 1});
+  ASSERT_EQ(large.result.finish, llm::FinishReason::kError);
+  EXPECT_THAT(large.result.error->what(), testing::StartsWith("request: out of memory in a step of "));
+}
+
+// A model on a device is one like others.
+TEST(LocalModelOnDevice, AnswersAndNamesTheDevice) {
+  const auto bytes = Tiny(260).Bytes();
+  LoadedModel loaded = FakeModel();
+  loaded.file = std::make_unique<model::GgufFile>(bytes, "tiny");
+  loaded.transformer = gpu::LoadTransformer(gpu::OpenDevice("emulation"), *loaded.file);
+  LocalModel model({.kv = "flashq4", .kv_budget_bytes = 4 << 20, .max_context = 200}, std::move(loaded));
+  std::promise<EngineResult> done;
+  EngineRequest request = model.MakeRequest({.prompt = "Hello", .max_tokens = 4});
+  request.ignore_end = true;
+  request.on_done = [&](EngineResult result) { done.set_value(std::move(result)); };
+  model.Submit(std::move(request));
+  EXPECT_EQ(done.get_future().get().tokens.size(), 4u);
+  EXPECT_THAT(model.Identity(), testing::HasSubstr("softmax=exact device=emulated GPU"));
+}
+
+TEST(LocalModelOnDevice, OtherDevicesAndCodecsThatAreMeasuredAreRefused) {
+  EXPECT_EQ(Thrown([] { gpu::OpenDevice("gpu"); }), "device gpu: cpu, cuda and cuda:N are allowed");
+  EXPECT_EQ(Thrown([] { gpu::OpenDevice("cuda:x"); }), "device cuda:x: cpu, cuda and cuda:N are allowed");
+  EXPECT_EQ(gpu::OpenDevice("cpu"), nullptr);
+  const auto bytes = Tiny(260).Bytes();
+  LoadedModel loaded = FakeModel();
+  loaded.file = std::make_unique<model::GgufFile>(bytes, "tiny");
+  loaded.transformer = gpu::LoadTransformer(gpu::OpenDevice("emulation"), *loaded.file);
+  EXPECT_THAT(Thrown([&] {
+                LocalModel({.kv = "auto", .kv_budget_bytes = 4 << 20, .max_context = 200}, std::move(loaded));
+              }),
+              testing::HasSubstr("(auto, flashq-mixed, bias=mean) need --device cpu"));
+}
+
+}  // namespace
+}  // namespace throng::engine

@@ -1,0 +1,24 @@
+// The pages of a KV cache (kv/cache/sequence_cache.h) as kernels find them: the layout of blocks is the
+// processor's.
+#pragma once
+
+#include <cstdint>
+
+#include "device/codec_kernels.h"
+#include "device/device.h"
+#include "kv/block_layout.h"
+
+namespace throng::gpu {
+
+// Where the pages of KV head 0 of a layer are in a block, in bytes; heads are head_stride apart.
+struct Places {
+  int64_t keys, values, head_stride;
+};
+
+Places SealedPlaces(const kv::BlockLayout& layout, int layer);
+Places OpenPlaces(const kv::BlockLayout& layout, int layer);
+
+// The kernels for all pages of a layout. Throws kUnsupported, with one sentence, if the device has none.
+const device::CodecKernels& KernelsOf(const device::Device& device, const kv::BlockLayout& layout);
+
+}  // namespace throng::gpu
