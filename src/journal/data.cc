@@ -41,11 +41,11 @@ void Journal::AddDatum(sim::Step step, std::optional<sim::AgentId> agent, std::s
   const bool is_nan = std::holds_alternative<double>(value) && std::isnan(std::get<double>(value));
   const DataValue kept = is_nan ? DataValue() : value;  // SQLite has no NaN
   const int64_t id = agent.has_value() ? int64_t{*agent} : -1;
-  Statement& find = statements_->find_datum;
-  find.Bind(int64_t{step}).Bind(id).Bind(name);
   bool known = false;
   bool equal = false;
-  while (find.Step()) {
+  Statement& find = statements_->find_datum;
+  if (step < known_data_end_) find.Bind(int64_t{step}).Bind(id).Bind(name);
+  while (step < known_data_end_ && find.Step()) {
     known = true;
     equal = DatumAt(find, 0) == kept;
   }

@@ -32,8 +32,8 @@ struct OpenQuestion {
 // Those to this agent, earlier ones first. The journal may be in use.
 std::vector<OpenQuestion> OpenQuestions(const Journal& journal, sim::AgentId agent);
 
-// Answers a question of the journal at `path`, whose run goes on in another process or is stopped. False: it
+// Answers a question of the journal at `place`, whose run goes on in another process or is stopped. False: it
 // has been answered meanwhile. Throws kInvalid unless the answer is one of its choices.
-bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const std::string& answer);
+bool AnswerQuestion(const std::string& place, const OpenQuestion& question, const std::string& answer);
 
 }  // namespace throng::journal
