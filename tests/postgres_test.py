@@ -110,7 +110,7 @@ class PostgresTest(unittest.TestCase):
         self.run_to_end("run", *WORLD, "--journal", address)
         for table in ("agents", "commits", "bodies", "cells", "events", "steps", "memories", "presence"):
             both = [self.do("journal", "export", place, "--table", table).stdout for place in (address, self.file)]
-            self.assertGreater(len(both[0]), 0 if table in ("cells", "presence") else 1, table)
+            self.assertTrue(both[0] or table in ("cells", "presence"), table)
             self.assertEqual(both[0], both[1], table)
         both = [self.do("journal", "prompts", place, "--json").stdout.splitlines() for place in (address, self.file)]
         self.assertEqual(len(both[0]), len(both[1]))
@@ -124,7 +124,7 @@ class PostgresTest(unittest.TestCase):
         self.assertEqual(self.do("journal", "export", address, "--format", "sqlite", "-o", self.folder / "plain").stderr, "")
         self.assertEqual(harness.rows(self.folder / "plain", "SELECT count(*) FROM calls"),
                          harness.rows(self.file, "SELECT count(*) FROM calls"))
-        self.assertEqual(self.run_to_end("run", *WORLD, "--no-journal", "--llm", f"replay:{address}")["hash"],
+        self.assertEqual(self.run_to_end("run", *WORLD[:4], *WORLD[6:], "--no-journal", "--llm", f"replay:{address}")["hash"],
                          self.expected["hash"])
 
     def test_forks_and_copies_go_from_files_to_databases_and_back(self):
@@ -153,6 +153,7 @@ class PostgresTest(unittest.TestCase):
         url = ""
         while "http://" not in url:
             url = viewer.stderr.readline()
+            self.assertTrue(url, "the viewer ends at once")
         url = url[url.index("http://"):].split()[0].rstrip("/")
         with urllib.request.urlopen(f"{url}/api/search?text=ada") as reply:
             self.assertTrue(json.load(reply)["hits"])
@@ -183,7 +184,7 @@ class PostgresTest(unittest.TestCase):
             "allowed: a folder": ["sweep", "--seeds", "1", "-o", self.server.address("a")],
         }.items():
             self.assertIn(words, self.refusal(*command))
-        self.run_to_end("run", *WORLD, "--steps", "10", "--journal", self.server.address("mine"))
+        self.run_to_end("run", *WORLD, "--journal", self.server.address("mine"))
         self.assertIn("permission denied for schema mine", self.refusal("journal", self.server.address("mine", user="guest")))
 
     def test_a_run_that_nobody_began_leaves_nothing(self):
@@ -259,7 +260,7 @@ class KilledServerTest(unittest.TestCase):
         self.server.kill()
         _, errors = self.run.communicate(timeout=60)
         self.assertEqual(self.run.returncode, 1, errors)
-        self.assertIn("the database has been away for 1 s", errors)
+        self.assertIn("the database has been away for ", errors)
         self.assertIn("what is done is kept: throng resume", errors)
         self.server.start()
         result = harness.finish([self.throng, "resume", self.address, "--quiet", "--json", "--real-time=false"])

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <random>
 #include <thread>
 #include <utility>
@@ -11,7 +10,8 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "journal/store/postgres_session.h"
+#include "journal/store/postgres_connection.h"
+#include "journal/store/postgres_statement.h"
 #include "journal/store/schema.h"
 
 namespace throng::journal {
@@ -19,11 +19,15 @@ namespace throng::journal {
 namespace {
 
 using std::chrono::steady_clock;
-using Plan = PostgresSession::Plan;
 
 constexpr auto kFirstPause = std::chrono::milliseconds(100);  // between attempts to reach the database again
 constexpr auto kLongestPause = std::chrono::milliseconds(2000);
 constexpr size_t kSentAhead = 256;  // writes that wait at most until the server gets them
+
+// A commit that waits for the server's disk takes milliseconds, and most do not: what they wrote is kept here
+// until a later one has waited, at the latest after this time, or so many bytes.
+constexpr auto kLongestUnsure = std::chrono::milliseconds(200);
+constexpr size_t kMaxUnsureBytes = size_t{64} << 20;
 
 // What the comment on the schema of a journal says.
 constexpr std::string_view kMark = "throng journal, format ";
@@ -38,181 +42,10 @@ std::string RandomToken() {
 constexpr const char* kCreateWriter =
     "CREATE TABLE writer(session TEXT NOT NULL, transactions BIGINT NOT NULL)";
 
-// A journal's connection. A transaction is sent as it is made, and kept until it is committed: when the
-// connection is lost, it is sent again as a whole.
-class PostgresConnection final : public Connection {
- public:
-  PostgresConnection(const PostgresPlace& place, Access access);
-
-  std::unique_ptr<Prepared> Prepare(const std::string& sql) override;
-  void Execute(const std::string& sql) override;
-  void Define(const std::string& sql) override { Execute(PostgresTypes(sql)); }
-  void BeginTables() override;
-  void Begin() override { in_transaction_ = true; }
-  void BeginReading() override { Execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"); }
-  void Commit() override;
-  void UseLog(bool sync_always) override;
-  void SyncCommits(bool always) override {}  // they always are
-  void Checkpoint() override {}
-  void MarkFormat(int version) override;
-  void CheckFormat(int version) override;
-  bool HasTable(const std::string& schema, const std::string& name) override;
-  std::vector<std::string> Tables() override;
-  int64_t Bytes() override;
-  void Remove() override;
-  Inbox* GetInbox() override { return nullptr; }
-  void SetPatience(Patience patience) override { patience_ = std::move(patience); }
-  [[noreturn]] void FailCorrupt() const override {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: it is damaged", place_);
-  }
-
-  // For statements.
-  Plan& PlanOf(const std::string& sql) { return session_.PlanOf(sql); }
-  const Plan& Describe(Plan& plan);
-  PostgresResult Query(Plan& plan, const std::vector<SqlValue>& values);
-  void Write(Plan& plan, std::vector<SqlValue> values);
-  bool Exists();
-
- private:
-  struct Written {
-    Plan* plan;
-    std::vector<SqlValue> values;
-  };
-
-  // Does the work on a connection, and again on another one for as long as there is patience.
-  template <typename Work>
-  auto Persist(const Work& work);
-  void Connect();
-  void Wait(const std::string& why);
-  bool TryLock();
-  void SendTransaction();
-  std::string TextOf(const std::string& sql);
-
-  const std::string place_;
-  const std::string name_;
-  const Access access_;
-  const std::string token_ = RandomToken();
-  PostgresSession session_;
-  Patience patience_;
-  std::optional<steady_clock::time_point> away_since_;
-  bool is_writer_ = false;          // has said in the table writer that it is
-  int64_t transactions_ = 0;        // committed by this object
-  int64_t known_transactions_ = 0;  // as the server said when the connection was made again
-  bool in_transaction_ = false;
-  bool is_begun_ = false;         // on this connection
-  std::vector<Written> written_;  // in the open transaction
-  size_t num_sent_ = 0;           // of them, on this connection
-};
-
-class PostgresStatement final : public Prepared {
- public:
-  PostgresStatement(PostgresConnection& connection, const std::string& sql)
-      : connection_(connection), plan_(connection.PlanOf(sql)) {}
-
-  void BindInt(int at, int64_t value) override {
-    At(at) = {.type = ColumnType::kInt, .number = value, .bytes = {}};
-  }
-  void BindDouble(int at, double value) override {
-    At(at) = {.type = ColumnType::kDouble, .real = value, .bytes = {}};
-  }
-  void BindText(int at, std::string_view text) override {
-    At(at) = {.type = ColumnType::kText, .bytes = std::string(text)};
-  }
-  void BindBlob(int at, std::string_view bytes) override {
-    At(at) = {.type = ColumnType::kBlob, .bytes = std::string(bytes)};
-  }
-  void BindNull(int at) override { At(at) = {}; }
-
-  bool Step() override {
-    if (rows_ == nullptr) {
-      rows_ = connection_.Query(plan_, values_);
-      row_ = -1;
-    }
-    if (++row_ < PQntuples(rows_.get())) return true;
-    rows_ = nullptr;
-    values_.clear();
-    return false;
-  }
-  void Run() override { connection_.Write(plan_, std::exchange(values_, {})); }
-
-  int NumColumns() const override { return PQnfields(connection_.Describe(plan_).columns.get()); }
-  std::string ColumnName(int column) const override {
-    return PQfname(connection_.Describe(plan_).columns.get(), column);
-  }
-  ColumnType Type(int column) const override;
-  int64_t Int(int column) const override;
-  double Double(int column) const override;
-  std::string Text(int column) const override;
-  std::string Bytes(int column) const override { return BytesFromHex(Raw(column)); }
-
- private:
-  using Types = PostgresTypeIds;
-
-  SqlValue& At(int at) {
-    if (values_.size() < static_cast<size_t>(at)) values_.resize(static_cast<size_t>(at));
-    return values_[static_cast<size_t>(at) - 1];
-  }
-  Oid TypeId(int column) const { return PQftype(rows_.get(), column); }
-  std::string_view Raw(int column) const {
-    return {PQgetvalue(rows_.get(), row_, column),
-            static_cast<size_t>(PQgetlength(rows_.get(), row_, column))};
-  }
-
-  PostgresConnection& connection_;
-  Plan& plan_;
-  std::vector<SqlValue> values_;
-  PostgresResult rows_;
-  int row_ = -1;
-};
-
-ColumnType PostgresStatement::Type(int column) const {
-  if (PQgetisnull(rows_.get(), row_, column) != 0) return ColumnType::kNull;
-  switch (TypeId(column)) {
-    case Types::kInt8:
-    case Types::kInt4:
-    case Types::kInt2:
-    case Types::kBool:
-      return ColumnType::kInt;
-    case Types::kNumeric:  // of sums
-      return Raw(column).find('.') == std::string_view::npos ? ColumnType::kInt : ColumnType::kDouble;
-    case Types::kFloat8:
-    case Types::kFloat4:
-      return ColumnType::kDouble;
-    case Types::kBytea:
-      return ColumnType::kBlob;
-    case Types::kJson:
-      return AnyFromJson(Raw(column)).type;
-    default:
-      return ColumnType::kText;
-  }
-}
-
-// Raw values are followed by a zero.
-int64_t PostgresStatement::Int(int column) const {
-  if (TypeId(column) == Types::kBool) return Raw(column) == "t" ? 1 : 0;
-  return std::strtoll(Raw(column).data(), nullptr, 10);
-}
-
-double PostgresStatement::Double(int column) const { return std::strtod(Raw(column).data(), nullptr); }
-
-std::string PostgresStatement::Text(int column) const {
-  switch (Type(column)) {
-    case ColumnType::kNull:
-      return {};
-    case ColumnType::kInt:
-      return std::to_string(Int(column));
-    case ColumnType::kDouble:
-      return DoubleText(Double(column));
-    case ColumnType::kBlob:
-      return Bytes(column);
-    case ColumnType::kText:
-      return TypeId(column) == Types::kJson ? AnyFromJson(Raw(column)).bytes : UnescapeText(Raw(column));
-  }
-  THRONG_CHECK(false);
-}
+}  // namespace
 
 PostgresConnection::PostgresConnection(const PostgresPlace& place, Access access)
-    : place_(place.place), name_(place.name), access_(access), session_(place) {
+    : place_(place.place), name_(place.name), access_(access), token_(RandomToken()), session_(place) {
   try {
     session_.Open();
     if (access == Access::kCreate) return;
@@ -285,6 +118,27 @@ void PostgresConnection::Connect() {
                     place_);
   }
   known_transactions_ = std::strtoll(PQgetvalue(row.get(), 0, 1), nullptr, 10);
+  SendAgain();
+}
+
+// What the server had confirmed and has lost: when it crashed, or when another one took its place.
+void PostgresConnection::SendAgain() {
+  const int64_t first = unsure_.empty() ? open_.number : unsure_.front().number;
+  if (known_transactions_ < first - 1) {
+    session_.Close();
+    throw MakeError(
+        ErrorCode::kCorrupt,
+        "journal {}: the database has lost what it had said to be on its disk, {} transactions; what "
+        "is left can be resumed",
+        place_, first - 1 - known_transactions_);
+  }
+  for (const Transaction& lost : unsure_) {
+    if (lost.number <= known_transactions_) continue;
+    session_.Send("BEGIN");
+    for (const Written& written : lost.written) session_.Send(*written.plan, written.values);
+    SendCommit(lost.number, true);
+    known_transactions_ = lost.number;
+  }
 }
 
 // Once patience has ended, nothing is waited for any more: whoever closes the journal need not be, too.
@@ -305,7 +159,9 @@ void PostgresConnection::Wait(const std::string& why) {
     throw MakeError(ErrorCode::kUnavailable, "journal {}: the database has been away for {:.0f} s: {}",
                     place_, away.count(), why);
   }
-  const auto until = now + std::clamp<steady_clock::duration>(now - *away_since_, kFirstPause, kLongestPause);
+  const std::chrono::duration<double> left(patience_.max_wait_s - away.count());
+  const auto pause = std::clamp<steady_clock::duration>(now - *away_since_, kFirstPause, kLongestPause);
+  const auto until = now + std::min(pause, std::chrono::duration_cast<steady_clock::duration>(left));
   while (steady_clock::now() < until) {
     if (patience_.stop != nullptr && *patience_.stop) {
       patience_.max_wait_s = 0;
@@ -320,28 +176,52 @@ void PostgresConnection::SendTransaction() {
   if (!in_transaction_) return;
   if (!is_begun_) session_.Send("BEGIN");
   is_begun_ = true;
-  for (; num_sent_ < written_.size(); ++num_sent_) {
-    session_.Send(*written_[num_sent_].plan, written_[num_sent_].values);
+  for (; num_sent_ < open_.written.size(); ++num_sent_) {
+    session_.Send(*open_.written[num_sent_].plan, open_.written[num_sent_].values);
   }
+}
+
+void PostgresConnection::SendCommit(int64_t number, bool waits_for_disk) {
+  session_.Send(fmt::format("UPDATE writer SET transactions = {}", number));
+  if (!waits_for_disk) session_.Send("SET LOCAL synchronous_commit = off");
+  session_.Send("COMMIT");
+  session_.Sync();
 }
 
 void PostgresConnection::Commit() {
   if (!is_writer_) return Execute("COMMIT");
-  const int64_t number = transactions_ + 1;
+  const auto now = steady_clock::now();
+  const bool waits_for_disk =
+      syncs_always_ || now - last_sync_ >= kLongestUnsure || unsure_bytes_ + open_.bytes > kMaxUnsureBytes;
   Persist([&] {
-    if (known_transactions_ == number) return;  // the connection broke after it was committed
+    if (known_transactions_ == open_.number) return;  // the connection broke after it was committed
     SendTransaction();
-    session_.Send(fmt::format("UPDATE writer SET transactions = {}", number));
-    session_.Send("COMMIT");
-    session_.Sync();
+    SendCommit(open_.number, waits_for_disk);
   });
-  transactions_ = number;
-  written_.clear();
+  const int64_t number = open_.number;
+  unsure_bytes_ += open_.bytes;
+  unsure_.push_back(std::exchange(open_, {.number = number + 1, .written = {}}));
+  if (waits_for_disk) {
+    unsure_.clear();
+    unsure_bytes_ = 0;
+    last_sync_ = now;
+  }
   num_sent_ = 0;
   in_transaction_ = is_begun_ = false;
 }
 
-const Plan& PostgresConnection::Describe(Plan& plan) {
+PostgresConnection::~PostgresConnection() {
+  if (unsure_.empty() || in_transaction_) return;
+  try {
+    syncs_always_ = true;
+    Begin();
+    Commit();
+  } catch (const Error&) {
+    // The next session finds less, as after a loss of power.
+  }
+}
+
+const PostgresConnection::Plan& PostgresConnection::Describe(Plan& plan) {
   if (!plan.is_described) Persist([&] { session_.Describe(plan); });
   return plan;
 }
@@ -361,10 +241,11 @@ void PostgresConnection::Write(Plan& plan, std::vector<SqlValue> values) {
   }
   const bool is_alone = !in_transaction_;
   if (is_alone) Begin();
-  written_.push_back({&plan, std::move(values)});
+  for (const SqlValue& value : values) open_.bytes += sizeof(value) + value.bytes.size();
+  open_.written.push_back({&plan, std::move(values)});
   if (is_alone) {
     Commit();
-  } else if (written_.size() - num_sent_ >= kSentAhead) {
+  } else if (open_.written.size() - num_sent_ >= kSentAhead) {
     Persist([&] { SendTransaction(); });
   }
 }
@@ -386,7 +267,8 @@ void PostgresConnection::BeginTables() {
   THRONG_CHECK(TryLock());  // nobody else sees the schema yet
 }
 
-void PostgresConnection::UseLog(bool) {
+void PostgresConnection::UseLog(bool sync_always) {
+  syncs_always_ = sync_always;
   if (access_ == Access::kCreate) return;  // BeginTables does it
   Execute(fmt::format("UPDATE writer SET session = '{}', transactions = 0", token_));
   is_writer_ = true;
@@ -406,6 +288,11 @@ void PostgresConnection::CheckFormat(int version) {
   if (mark.substr(kMark.size()) != std::to_string(version)) {
     throw MakeError(ErrorCode::kUnsupported, "journal {}: it has format {}, this program knows format {}",
                     place_, mark.substr(kMark.size()), version);
+  }
+  // What may not be used is passed over without a word.
+  if (TextOf("SELECT current_schema()").empty()) {
+    throw MakeError(ErrorCode::kIo, "journal {}: the database refuses: permission denied for schema {}", place_,
+                    name_);
   }
 }
 
@@ -433,8 +320,6 @@ void PostgresConnection::Remove() { Execute(fmt::format("DROP SCHEMA {} CASCADE"
 std::unique_ptr<Prepared> PostgresConnection::Prepare(const std::string& sql) {
   return std::make_unique<PostgresStatement>(*this, sql);
 }
-
-}  // namespace
 
 std::unique_ptr<Connection> OpenPostgres(const PostgresPlace& place, Access access) {
   return std::make_unique<PostgresConnection>(place, access);

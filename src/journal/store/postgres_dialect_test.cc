@@ -25,8 +25,8 @@ TEST(PostgresDialectTest, ParametersAreNumbered) {
 TEST(PostgresDialectTest, TextsThatAreNoUtf8ComeBackAsTheyWere) {
   using namespace std::string_literals;
   for (const std::string& text :
-       {""s, "plain"s, "Zürich 𝄞"s, "ends in the middle of \xC3"s, "a\0b"s, "\xFF\xFE\x80"s, "\xF4\x8F\xBC\x80"s,
-        "\xF4\x8F\xBF\xBF and \xF4\x8F\xBC"s, "\xF4\x80\x80\x80"s, "\xED\xA0\x80"s}) {
+       {""s, "plain"s, "Zürich 𝄞"s, "ends in the middle of \xC3"s, "a\0b"s, "\xFF\xFE\x80"s,
+        "\xF4\x8F\xBC\x80"s, "\xF4\x8F\xBF\xBF and \xF4\x8F\xBC"s, "\xF4\x80\x80\x80"s, "\xED\xA0\x80"s}) {
     const std::string escaped = EscapeText(text);
     EXPECT_EQ(ValidUtf8Prefix(escaped), escaped.size());
     EXPECT_EQ(escaped.find('\0'), std::string::npos);
@@ -60,7 +60,8 @@ TEST(PostgresDialectTest, BytesAreReadFromHex) {
 }
 
 TEST(PlaceTest, AddressesAreTakenApart) {
-  const PostgresPlace place = ParsePostgres("postgres://me@one:1,two/runs?a=1&journal=town.2&sslmode=require");
+  const PostgresPlace place =
+      ParsePostgres("postgres://me@one:1,two/runs?a=1&journal=town.2&sslmode=require");
   EXPECT_EQ(place.address, "postgres://me@one:1,two/runs?a=1&sslmode=require");
   EXPECT_EQ(place.name, "town.2");
   EXPECT_EQ(ParsePostgres("postgresql://h/d?journal=x").address, "postgresql://h/d");
