@@ -59,6 +59,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -265,7 +266,8 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
 
  private:
   struct Statements;
-  using KnownCommits = std::map<sim::AgentId, Digest>;  // by their smallest id
+  using KnownCommits = std::map<sim::AgentId, Digest>;                      // by their smallest id
+  using DataOfStep = std::map<std::pair<int64_t, std::string>, DataValue>;  // by agent and name
 
   Journal(const std::string& place, Access access);
   void ReadManifest();
@@ -274,6 +276,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void CopyPlainParts(const Journal& original, const std::string& original_path, sim::Step at);
   void LookBack();
   const KnownCommits& CommitsOf(sim::Step step);
+  DataOfStep& DataOf(sim::Step step);
   void SetManifest(const std::string& key, const std::string& value);
   void CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend,
                  bool other_backend) const;
@@ -292,6 +295,8 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   sim::Step known_steps_ = 0;  // these three: that have rows from before, which what is done again must equal
   sim::Step known_commits_end_ = 0;
   sim::Step known_data_end_ = 0;
+  sim::Step data_step_ = -1;  // whose data_ are
+  DataOfStep data_;
   std::map<sim::Step, KnownCommits> known_commits_;  // of steps that are being done again
   bool sync_always_ = false;
   bool keep_prompts_ = true;

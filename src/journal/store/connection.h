@@ -26,7 +26,7 @@ enum class ColumnType { kNull, kInt, kDouble, kText, kBlob };
 // How long a writer waits for a database that is away, and whom it tells.
 struct Patience {
   double max_wait_s = 0;
-  const std::atomic<bool>* stop = nullptr;            // ends the wait
+  const std::atomic<bool>* stop = nullptr;  // ends the wait
   // Told in one sentence, once each time; not set: it is logged.
   std::function<void(const std::string&)> on_wait{};
 };

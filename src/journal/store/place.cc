@@ -68,7 +68,7 @@ PostgresPlace ParsePostgres(const std::string& place) {
   for (const std::string_view option : Split(options, '&')) {
     has_password = has_password || IsNameOf("password", option) || IsNameOf("sslpassword", option);
     if (IsNameOf("journal", option)) {
-      parsed.name = option.substr(std::min(option.find('=') + 1, option.size()));
+      parsed.name = option.substr(std::min(option.find('='), option.size() - 1) + 1);
     } else {
       parsed.address += before;
       parsed.address += option;

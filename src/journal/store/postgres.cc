@@ -22,7 +22,9 @@ using std::chrono::steady_clock;
 
 constexpr auto kFirstPause = std::chrono::milliseconds(100);  // between attempts to reach the database again
 constexpr auto kLongestPause = std::chrono::milliseconds(2000);
-constexpr size_t kSentAhead = 256;  // writes that wait at most until the server gets them
+// Writes that wait until the server gets them: it is done with most when the answer arrives that is committed
+// with them.
+constexpr size_t kSentAhead = 16;
 
 // A commit that waits for the server's disk takes milliseconds, and most do not: what they wrote is kept here
 // until a later one has waited, at the latest after this time, or so many bytes.
@@ -246,7 +248,10 @@ void PostgresConnection::Write(Plan& plan, std::vector<SqlValue> values) {
   if (is_alone) {
     Commit();
   } else if (open_.written.size() - num_sent_ >= kSentAhead) {
-    Persist([&] { SendTransaction(); });
+    Persist([&] {
+      SendTransaction();
+      session_.FlushOutput();
+    });
   }
 }
 
@@ -291,8 +296,8 @@ void PostgresConnection::CheckFormat(int version) {
   }
   // What may not be used is passed over without a word.
   if (TextOf("SELECT current_schema()").empty()) {
-    throw MakeError(ErrorCode::kIo, "journal {}: the database refuses: permission denied for schema {}", place_,
-                    name_);
+    throw MakeError(ErrorCode::kIo, "journal {}: the database refuses: permission denied for schema {}",
+                    place_, name_);
   }
 }
 

@@ -178,7 +178,7 @@ void PostgresSession::Send(Plan& plan, const std::vector<SqlValue>& values) {
   }
   Require(PQsendQueryPrepared(connection_.get(), plan.name.c_str(), static_cast<int>(values.size()),
                               data.data(), lengths.data(), formats.data(), 0) == 1);
-  if (++num_sent_ % kSentAtOnce == 0) FlushOutput();
+  if (++num_sent_ % kSentAtOnce == 0) FlushOutput();  // those of a transaction that is sent again
 }
 
 void PostgresSession::Send(const std::string& sql) {
@@ -186,7 +186,6 @@ void PostgresSession::Send(const std::string& sql) {
   ++num_sent_;
 }
 
-// Reads what the server says meanwhile: both ends would wait for each other otherwise.
 void PostgresSession::FlushOutput() {
   while (true) {
     const int flushed = PQflush(connection_.get());

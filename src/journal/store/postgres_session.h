@@ -48,13 +48,16 @@ class PostgresSession {
   PostgresResult Sync();                // that of the last command
   void Script(const std::string& sql);  // any number of commands, at once
 
+  // The server gets to work on what was sent. Reads what it says meanwhile: both ends would wait for each
+  // other otherwise.
+  void FlushOutput();
+
   [[noreturn]] void Lose();
 
  private:
   void Require(bool is_done) {
     if (!is_done) Lose();
   }
-  void FlushOutput();
   [[noreturn]] void Fail(const PGresult& result);
 
   PostgresPlace place_;

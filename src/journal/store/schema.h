@@ -189,7 +189,7 @@ inline constexpr const char* kAddHash = "INSERT INTO hashes VALUES(?,?)";
 inline constexpr const char* kAddSnapshot = "INSERT INTO snapshots VALUES(?,?,?,?,?,?)";
 inline constexpr const char* kAddSnapshotPart = "INSERT INTO snapshot_parts VALUES(?,?,?)";
 inline constexpr const char* kAddDatum = "INSERT INTO collected VALUES(?,?,?,?)";
-inline constexpr const char* kFindDatum = "SELECT value FROM collected WHERE step=? AND agent=? AND name=?";
+inline constexpr const char* kFindData = "SELECT agent, name, value FROM collected WHERE step=?";
 
 // What two journals of one run have in common, in an order independent of execution. Digests are in hex
 // because columns are read as text. Calls count up to the last step that all agents have done: a run that

@@ -23,10 +23,10 @@ struct Journal::Statements {
         set_presence(db, kSetPresence),
         add_hash(db, kAddHash),
         add_datum(db, kAddDatum),
-        find_datum(db, kFindDatum),
+        find_data(db, kFindData),
         questions(db) {}
   Statement set_manifest, add_start, add_answer, add_used_memory, find_answer, add_commit, find_commits,
-      add_body, add_cell, add_event, set_presence, add_hash, add_datum, find_datum;
+      add_body, add_cell, add_event, set_presence, add_hash, add_datum, find_data;
   QuestionStore questions;
 };
 
