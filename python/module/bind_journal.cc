@@ -34,8 +34,7 @@ void Fork(const std::string& path, sim::Step at, const std::string& out, std::op
     manifest[journal::JournalKeys::kSeed] = sim::FormatSeeds(seeds);
   }
   if (!llm.is_none()) manifest[journal::JournalKeys::kBackend] = BackendSource(llm).Make()->Identity();
-  manifest[journal::JournalKeys::kForks] +=
-      fmt::format("{} of {}\n", at, journal::LastingPlace(path));
+  manifest[journal::JournalKeys::kForks] += fmt::format("{} of {}\n", at, journal::LastingPlace(path));
   journal::Journal::CreateFork(out, *original, at, std::move(manifest), keep_events);
 }
 

@@ -49,8 +49,8 @@ void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, 
   const auto with_remedy = [journal](const Error& error) {
     if (journal == nullptr) return std::string(error.what());
     const char* quote = journal::IsPostgres(journal->Path()) ? "\"" : "";
-    return fmt::format("{} (what is done is kept: throng resume {}{}{})", error.what(), quote, journal->Path(),
-                       quote);
+    return fmt::format("{} (what is done is kept: throng resume {}{}{})", error.what(), quote,
+                       journal->Path(), quote);
   };
   const auto on_wait = [&](const std::string& waits) {
     if (output.quiet) return;

@@ -94,9 +94,10 @@ std::vector<SweptRun> MakeRuns(const SweepPlan& plan) {
     }
   }
   if (journal::IsPostgres(plan.out)) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "sweep: --out {}: journals of a sweep are files with reports beside them, allowed: a folder",
-                    plan.out);
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "sweep: --out {}: journals of a sweep are files with reports beside them, allowed: a folder",
+        plan.out);
   }
   std::set<std::string> journals;
   for (const SweptRun& run : runs) {

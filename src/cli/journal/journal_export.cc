@@ -25,8 +25,8 @@ void Export(const ExportOptions& options) {
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
   if (options.format == "sqlite" || options.format == "journal") {
     if (options.out.empty() || !options.table.empty()) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "--format {}: all tables go into one file; name it with --out", options.format);
+      throw MakeError(ErrorCode::kInvalid, "--format {}: all tables go into one file; name it with --out",
+                      options.format);
     }
     if (options.format == "sqlite") {
       journal::ExportSqlite(*journal, options.out);
@@ -74,7 +74,8 @@ void AddJournalExport(CLI::App& journal) {
       ->capture_default_str();
   command->add_option("--table", options->table,
                       fmt::format("Only this one: {}", fmt::join(journal::ExportTables(), ", ")));
-  command->add_option("-o,--out", options->out, "File, or the address of a copy; default: the standard output");
+  command->add_option("-o,--out", options->out,
+                      "File, or the address of a copy; default: the standard output");
   command->footer(
       "Rows come in the order of steps and agents; digests are hexadecimal.\n"
       "Examples:\n"
