@@ -127,11 +127,22 @@ class Subject:
     def resume(self, journal, *flags):
         return [self.throng, "resume", journal, "--quiet", "--json", *flags]
 
-    def check_resumed(self, journal):
-        """Goes on with a copy, in virtual time, to the end."""
+    def next_journal(self):
+        return self.folder / f"{self.name}{self.runs}.journal"
+
+    def copy(self, journal):
+        """What is left of a journal, as a file; None: its run had not begun, and nothing is left any more."""
         copy = self.folder / "copy.journal"
         for part in self.folder.glob(journal.name + "*"):
             shutil.copy(part, self.folder / part.name.replace(journal.name, copy.name))
+        if has_begun(copy):
+            return copy
+        for part in [*self.folder.glob(journal.name + "*"), *self.folder.glob(copy.name + "*")]:
+            part.unlink()
+        return None
+
+    def check_resumed(self, copy):
+        """Goes on with a copy, in virtual time, to the end."""
         before = rows(copy, ANSWERS)
         steps = [step for step, in rows(copy, ANSWER_STEPS)]
         snapshots = [step for step, in rows(copy, SNAPSHOTS)]
@@ -154,20 +165,19 @@ class Subject:
     def kill_one_run(self, kills):
         """Kills one run again and again, at most so many times; each time what is left is resumed to the end."""
         self.runs += 1
-        journal = self.folder / f"{self.name}{self.runs}.journal"
+        journal = self.next_journal()
         command = [self.throng, *self.start, *SNAPSHOT_EVERY, *self.slow(), "--journal", journal]
         answers = set()
         while kills > 0 and start_and_kill(command, random.uniform(0.01, self.seconds or self.duration)):
             kills -= 1
             self.kills += 1
-            if not has_begun(journal):
-                for part in self.folder.glob(journal.name + "*"):
-                    part.unlink()
+            copy = self.copy(journal)
+            if copy is None:
                 continue
-            found = set(rows(journal, ANSWERS))
+            found = set(rows(copy, ANSWERS))
             assert answers <= found, "answers are gone or changed"
             answers = found
-            self.check_resumed(journal)
+            self.check_resumed(copy)
             command = self.resume(journal)
 
     def slow(self):

@@ -1,7 +1,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 #include "journal/journal.h"
 #include "journal/llm/replay_llm.h"
 #include "journal/snapshots.h"
+#include "journal/store/place.h"
 #include "python/llm/backend.h"
 #include "python/module/bind.h"
 #include "python/module/outcome.h"
@@ -34,8 +34,7 @@ void Fork(const std::string& path, sim::Step at, const std::string& out, std::op
     manifest[journal::JournalKeys::kSeed] = sim::FormatSeeds(seeds);
   }
   if (!llm.is_none()) manifest[journal::JournalKeys::kBackend] = BackendSource(llm).Make()->Identity();
-  manifest[journal::JournalKeys::kForks] +=
-      fmt::format("{} of {}\n", at, std::filesystem::absolute(path).lexically_normal().string());
+  manifest[journal::JournalKeys::kForks] += fmt::format("{} of {}\n", at, journal::LastingPlace(path));
   journal::Journal::CreateFork(out, *original, at, std::move(manifest), keep_events);
 }
 

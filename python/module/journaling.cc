@@ -1,6 +1,5 @@
 #include "python/module/journaling.h"
 
-#include <filesystem>
 #include <map>
 
 #include "app/record/manifest.h"
@@ -39,7 +38,7 @@ void AddFiles(const JournalSetup& setup, journal::Journal& journal) {
 }  // namespace
 
 std::unique_ptr<journal::Journal> OpenToResume(const JournalSetup& setup) {
-  if (setup.path.empty() || !setup.resume || !std::filesystem::exists(setup.path)) return nullptr;
+  if (setup.path.empty() || !setup.resume || !journal::Journal::Exists(setup.path)) return nullptr;
   return journal::Journal::OpenToWrite(setup.path, setup.options);
 }
 

@@ -128,6 +128,8 @@ class SweepTest(unittest.TestCase):
     def test_misuse_is_refused(self):
         with self.assertRaisesRegex(throng.Error, "jobs=0"):
             self.sweep(jobs=0)
+        with self.assertRaisesRegex(throng.Error, "journals are files.*allowed: a folder"):
+            self.sweep(out="postgres://nobody@nowhere/runs?journal=sweep")
         with self.assertRaisesRegex(throng.Error, "named twice"):
             self.sweep(seeds=[1, 1])
         with self.assertRaisesRegex(throng.Error, "same ones"):

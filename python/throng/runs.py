@@ -173,7 +173,8 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
 
     What is kept:
 
-    - ``journal``: a file that records every answer as it arrives and everything that happens
+    - ``journal``: a file that records every answer as it arrives and everything that happens, or its address in a
+      PostgreSQL database, ``postgres://USER@HOST/DATABASE?journal=NAME``
     - ``resume``: continue the journal if it exists, without repeating calls whose answers it has; more ``steps`` than
       it was begun with extend the run. Limits may be others than before. So may ``llm`` and ``model_for`` if you give
       one of them, with a warning: the journal says which session had which.

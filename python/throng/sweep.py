@@ -123,6 +123,8 @@ def sweep(world: Callable[..., World], parameters: Mapping[str, Iterable[Any]] |
     """
     if jobs < 1:
         raise _native.Error(f"sweep: jobs={jobs}, allowed are 1 and more")
+    if str(out).startswith(("postgres://", "postgresql://")):
+        raise _native.Error(f"sweep: out={out}: its journals are files, with results beside them; allowed: a folder")
     backend = _Backend(llm, jobs)
     settings = {**settings, "steps": steps}
     todo = [_Task(world, combination, seed, _journal_path(out, world, combination, seed, backend, settings), backend,

@@ -61,6 +61,7 @@ UsedBefore UsedInEarlierSessions(const journal::Journal& journal) {
 void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::RunOptions& options,
                   const RunSetup& setup, RunOutcome& outcome) {
   journal::Journal& journal = *setup.journal;
+  journal.WaitForDatabase(setup.limits.max_wait_s, options.stop, setup.on_wait);
   Session session(journal, options.steps);
   try {
     auto journaled = std::make_unique<journal::JournaledLlm>(*limited.top, journal, options.falls_back);

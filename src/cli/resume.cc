@@ -91,7 +91,7 @@ void AddResume(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "resume", "Go on with a run from its journal, to its end or a later one, without repeating a call");
   const auto options = std::make_shared<Options>();
-  command->add_option("journal", options->journal, "What throng run wrote")->required();
+  command->add_option("journal", options->journal, "What throng run wrote, a file or an address")->required();
   AddEndFlags(*command, options->simulation);
   AddModeFlag(*command, options->simulation.mode, "that of the run");
   AddBackendFlags(*command, options->simulation);
@@ -115,6 +115,7 @@ void AddResume(CLI::App& app) {
       "  throng resume throng-town-1-20250131-120000.journal\n"
       "  throng resume town.journal --until 18:00\n"
       "  throng resume town.journal --from-start\n"
+      "  throng resume \"postgres://throng@db/runs?journal=town\"\n"
       "  throng resume town.journal --llm http://localhost:8000");
   command->callback([options, command] { Resume(*options, *command); });
 }

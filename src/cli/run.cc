@@ -53,9 +53,8 @@ void Run(const Options& options) {
   const sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
   const std::string path =
       options.journal.empty() ? DefaultJournalPath(*scenario.world, simulation.seed) : options.journal;
-  if (!options.no_journal && std::filesystem::exists(path)) {
-    throw MakeError(ErrorCode::kInvalid, "journal {}: the file exists; resume it, or give another name",
-                    path);
+  if (!options.no_journal && journal::Journal::Exists(path)) {
+    throw MakeError(ErrorCode::kInvalid, "journal {}: it exists; resume it, or give another name", path);
   }
   const std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
   const std::shared_ptr<effects::Embedder> embedder = app::MakeEmbedder(simulation, *llm);
@@ -82,7 +81,9 @@ void AddRun(CLI::App& app) {
   AddInteractiveFlags(*command, options->simulation.limits);
   AddOutputFlags(*command, options->output);
   CLI::Option* journal = command->add_option(
-      "--journal", options->journal, "File of the journal; default: throng-SCENARIO-SEED-TIME.journal");
+      "--journal", options->journal,
+      "File of the journal, or its address in a PostgreSQL database (docs/runs.md); default: "
+      "throng-SCENARIO-SEED-TIME.journal");
   journal->group("Output");
   command->add_flag("--no-journal", options->no_journal, "Keep no journal")
       ->group("Output")
@@ -111,6 +112,7 @@ void AddRun(CLI::App& app) {
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
       "  throng run --embed local\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json\n"
+      "  throng run --llm http://localhost:8000 --journal \"postgres://throng@db/runs?journal=town\"\n"
       "  throng run --scenario followers --agents 200\n"
       "  throng run --scenario microblog --agents 100000 --llm latency:preset=llama3-8b-8xl4 --no-journal");
   command->callback([options] { Run(*options); });

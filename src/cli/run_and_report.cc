@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/flags/local_flags.h"
 #include "cli/progress_line.h"
+#include "journal/store/place.h"
 
 namespace throng::cli {
 
@@ -49,7 +50,9 @@ void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, 
   }
   const auto with_remedy = [journal](const Error& error) {
     if (journal == nullptr) return std::string(error.what());
-    return fmt::format("{} (what is done is kept: throng resume {})", error.what(), journal->Path());
+    const char* quote = journal::IsPostgres(journal->Path()) ? "\"" : "";
+    return fmt::format("{} (what is done is kept: throng resume {}{}{})", error.what(), quote,
+                       journal->Path(), quote);
   };
   const auto on_wait = [&](const std::string& waits) {
     if (output.quiet) return;

@@ -135,12 +135,10 @@ void AddServe(CLI::App& app) {
       ->add_option(
           "--journal", options->journal,
           "Show this run, finished or not, at /; a model is then served only with -m, its page at /chat")
-      ->group(kGroup)
-      ->check(CLI::detail::ExistingFileValidator());
+      ->group(kGroup);
   command->add_option("--beside", options->beside, "Show this run beside it, and where they part")
       ->needs("--journal")
-      ->group(kGroup)
-      ->check(CLI::detail::ExistingFileValidator());
+      ->group(kGroup);
   AddLocalFlags(*command, options->local);
   command->footer(
       "Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models,\n"

@@ -36,27 +36,36 @@ DataValue DatumAt(const Statement& row, int column) {
 
 }  // namespace
 
+// What was collected after this step so far: read at once, as asking for each takes a message to a database
+// on another host.
+Journal::DataOfStep& Journal::DataOf(sim::Step step) {
+  if (data_step_ == step) return data_;
+  data_step_ = step;
+  data_.clear();
+  if (step >= known_data_end_) {
+    known_data_end_ = step + 1;
+    return data_;
+  }
+  Statement& find = statements_->find_data;
+  find.Bind(int64_t{step});
+  while (find.Step()) data_.emplace(std::pair(find.Int(0), find.Text(1)), DatumAt(find, 2));
+  return data_;
+}
+
 void Journal::AddDatum(sim::Step step, std::optional<sim::AgentId> agent, std::string_view name,
                        const DataValue& value) {
   const bool is_nan = std::holds_alternative<double>(value) && std::isnan(std::get<double>(value));
   const DataValue kept = is_nan ? DataValue() : value;  // SQLite has no NaN
   const int64_t id = agent.has_value() ? int64_t{*agent} : -1;
-  Statement& find = statements_->find_datum;
-  find.Bind(int64_t{step}).Bind(id).Bind(name);
-  bool known = false;
-  bool equal = false;
-  while (find.Step()) {
-    known = true;
-    equal = DatumAt(find, 0) == kept;
-  }
-  if (known && !equal) {
+  const auto [found, is_new] = DataOf(step).emplace(std::pair(id, std::string(name)), kept);
+  if (!is_new && found->second != kept) {
     throw MakeError(
         ErrorCode::kInvalid,
         "journal {}: {:?} of {} in step {} came out differently when it was collected again: what "
         "collects it, or the program, has changed since",
         path_, name, id < 0 ? "the model" : fmt::format("agent {}", id), step);
   }
-  if (known) return;
+  if (!is_new) return;
   Touch();
   Statement& add = statements_->add_datum;
   add.Bind(int64_t{step}).Bind(id).Bind(name);

@@ -9,8 +9,8 @@
 #include "journal/llm/journaled_llm.h"
 #include "journal/read/compare.h"
 #include "journal/read/reader.h"
+#include "journal/store/database.h"
 #include "journal/store/scratch_journal.h"
-#include "journal/store/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

@@ -9,7 +9,7 @@
 #include "journal/journal.h"
 #include "journal/llm/journaled_llm.h"
 #include "journal/read/report.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "journal/llm/journaled_llm.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 #include "llm/decorators/decorator.h"
 #include "sim/testing/test_worlds.h"
 

@@ -11,7 +11,7 @@
 
 #include "journal/journal.h"
 #include "journal/llm/journaled_llm.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 #include "llm/decorators/decorator.h"
 #include "llm/decorators/retry.h"
 #include "sim/testing/test_worlds.h"

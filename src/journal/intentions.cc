@@ -1,6 +1,7 @@
 // What agents asked of others than models, and what they have begun that must not be done twice.
 
 #include "journal/journal.h"
+#include "journal/store/clock.h"
 #include "journal/store/schema.h"
 #include "journal/store/statements.h"
 
@@ -19,7 +20,7 @@ void Journal::WriteIntention(const llm::CallKey& key, const AskedCall& asked) {
   Statement add(*database_, kAddIntention);
   add.Bind(int64_t{key.step}).Bind(int64_t{key.agent}).Bind(int64_t{key.call});
   add.Bind(static_cast<int64_t>(asked.kind)).Bind(static_cast<int64_t>(asked.effect));
-  add.Bind(std::string_view(asked.function)).Bind(asked.digest);
+  add.Bind(std::string_view(asked.function)).Bind(asked.digest).Bind(std::string_view(NowUtc()));
   if (session_ > 0) {
     add.Bind(session_);
   } else {
@@ -35,13 +36,12 @@ void Journal::WriteIntention(const llm::CallKey& key, const AskedCall& asked) {
 
 void Journal::AddIntention(const llm::CallKey& key, const AskedCall& asked) {
   Flush();
-  // SQLite syncs its log with a commit only in this setting, and must not change it within a transaction.
-  const std::string usual = database_->TextOf("PRAGMA synchronous");
-  database_->Execute("PRAGMA synchronous=FULL");
+  Connection& connection = database_->GetConnection();
+  connection.SyncCommits(true);
   Touch();
   WriteIntention(key, asked);
   Flush();
-  database_->Execute(("PRAGMA synchronous=" + usual).c_str());
+  connection.SyncCommits(sync_always_);
 }
 
 void Journal::DropIntention(const llm::CallKey& key) {

@@ -22,10 +22,12 @@ void Journal::WriteStart(const sim::World& world, const std::vector<sim::Interve
     statements_->add_start.Run();
     if (!present) WritePresence(0, agent, false);
   }
-  Statement add(*database_, "INSERT INTO interventions(asked, step, what) VALUES(?1, ?1, ?2)");
+  int64_t id = 0;
+  Statement add(*database_, kAddIntervention);
   for (const sim::Intervention& intervention : interventions) {
     Touch();
-    add.Bind(int64_t{intervention.step}).Bind(std::string_view(intervention.what)).Run();
+    add.Bind(++id).Bind(int64_t{intervention.step}).Bind(int64_t{intervention.step});
+    add.Bind(std::string_view(intervention.what)).Run();
   }
 }
 
@@ -34,10 +36,10 @@ void Journal::WritePresence(sim::Step step, sim::AgentId agent, bool present) {
   statements_->set_presence.Bind(int64_t{step}).Bind(int64_t{agent}).Bind(int64_t{present}).Run();
 }
 
-void Journal::Inject(const std::string& path, sim::Step at, const std::string& what) {
-  OpenToRead(path);  // throws unless it is a journal
-  if (Inbox::Put(path, {at, what})) return;
-  Database database(path, false);
+void Journal::Inject(const std::string& place, sim::Step at, const std::string& what) {
+  OpenToRead(place);  // throws unless it is a journal
+  if (Inbox::Put(place, {at, what})) return;
+  Database database(place, Access::kBeside);
   Statement add(database, kAskIntervention);
   add.Bind(int64_t{at}).Bind(std::string_view(what)).Run();
 }
@@ -64,8 +66,9 @@ std::vector<sim::Intervention> Journal::Take(sim::Step first) {
   // In a resumed run, agents have been further than they are now. Later requests must not happen before one
   // that had to wait.
   const std::string passed = database_->TextOf(
-      "SELECT max((SELECT coalesce(max(step), -1) + 1 FROM commits), (SELECT coalesce(max(step), -1) + 1 "
-      "FROM answers), (SELECT coalesce(max(step), 0) FROM interventions WHERE step > asked))");
+      "SELECT max(step) FROM (SELECT coalesce(max(step), -1) + 1 AS step FROM commits UNION ALL "
+      "SELECT coalesce(max(step), -1) + 1 FROM answers UNION ALL "
+      "SELECT coalesce(max(step), 0) FROM interventions WHERE step > asked) AS passed");
   first = std::max(first, static_cast<sim::Step>(std::stoll(passed)));
   std::vector<sim::Intervention> taken;
   Statement decide(*database_, "UPDATE interventions SET step=? WHERE id=?");

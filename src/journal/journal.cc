@@ -1,24 +1,22 @@
 #include "journal/journal.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/provenance.h"
+#include "journal/store/clock.h"
 #include "journal/store/inbox.h"
 #include "journal/store/later_tables.h"
+#include "journal/store/place.h"
+#include "journal/store/postgres.h"
 #include "journal/store/schema.h"
 #include "journal/store/statements.h"
-#include "journal/store/utc.h"
 #include "llm/request_digest.h"
 
 namespace throng::journal {
@@ -64,111 +62,76 @@ std::string JoinMembers(const sim::CommitRecord& record) {
 
 }  // namespace
 
-// Tells other processes that this one writes. SQLite's own locks are on other byte ranges of the same file
-// and are lost when any descriptor of the file is closed, so this one is closed last.
-struct Journal::FileLock {
-  int fd = -1;
-  std::optional<Inbox> inbox;
-
-  FileLock(const std::string& path, bool create) {
-    fd = open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0), 0644);
-    if (fd < 0 && errno == EEXIST) {
-      throw MakeError(ErrorCode::kInvalid, "journal {}: the file exists; resume it, or give another name",
-                      path);
-    }
-    if (fd < 0) throw MakeError(ErrorCode::kIo, "journal {}: {}", path, std::strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      close(fd);
-      throw MakeError(ErrorCode::kUnavailable, "journal {}: another running program writes it", path);
-    }
-    inbox.emplace(fd);
-  }
-  ~FileLock() { close(fd); }
-};
-
-Journal::Journal(const std::string& path) : path_(path) {}
+Journal::Journal(const std::string& place, Access access)
+    : path_(place), database_(std::make_unique<Database>(place, access)) {}
 
 Journal::~Journal() {
-  if (lock_ != nullptr) lock_->inbox->Close();
+  if (Inbox* const inbox = database_->GetConnection().GetInbox()) inbox->Close();
   try {
     Flush();
+    if (new_) database_->GetConnection().Remove();
   } catch (const Error&) {
     // A caller that needs to know of failures has called Flush.
   }
-  statements_.reset();
-  database_.reset();
-  if (new_) unlink(path_.c_str());
 }
 
-std::unique_ptr<Journal> Journal::Create(const std::string& path, const JournalOptions& options) {
-  std::unique_ptr<Journal> journal(new Journal(path));
-  journal->lock_ = std::make_unique<FileLock>(path, true);
+bool Journal::Exists(const std::string& place) {
+  return IsPostgres(place) ? ExistsInPostgres(ParsePostgres(place)) : std::filesystem::exists(place);
+}
+
+std::unique_ptr<Journal> Journal::Create(const std::string& place, const JournalOptions& options) {
+  std::unique_ptr<Journal> journal(new Journal(place, Access::kCreate));
   journal->new_ = true;
+  journal->sync_always_ = options.sync_always;
   journal->keep_prompts_ = options.keep_prompts;
-  journal->database_ = std::make_unique<Database>(path, false);
-  journal->UseWriteAheadLog(options);
-  journal->database_->Execute("BEGIN");
-  journal->database_->Execute(kTables);
-  AddLaterTables(*journal->database_, "main", false);
-  journal->database_->Execute(kViews);
-  journal->database_->Execute(
-      fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", kApplicationId, kFormatVersion)
-          .c_str());
-  journal->database_->Execute("COMMIT");
+  Connection& connection = journal->database_->GetConnection();
+  connection.UseLog(options.sync_always);
+  connection.BeginTables();
+  connection.Define(kTables);
+  AddLaterTables(connection, "main", false);
+  connection.Define(kViews);
+  connection.MarkFormat(kFormatVersion);
+  connection.Commit();
   journal->statements_ = std::make_unique<Statements>(*journal->database_);
   return journal;
 }
 
-std::unique_ptr<Journal> Journal::OpenToWrite(const std::string& path, const JournalOptions& options) {
-  std::unique_ptr<Journal> journal(new Journal(path));
-  journal->lock_ = std::make_unique<FileLock>(path, false);
-  journal->database_ = std::make_unique<Database>(path, false);
-  journal->CheckFormat();  // before changing anything
-  journal->UseWriteAheadLog(options);
-  AddLaterTables(*journal->database_, "main", false);
+std::unique_ptr<Journal> Journal::OpenToWrite(const std::string& place, const JournalOptions& options) {
+  std::unique_ptr<Journal> journal(new Journal(place, Access::kWrite));
+  journal->sync_always_ = options.sync_always;
+  Connection& connection = journal->database_->GetConnection();
+  connection.CheckFormat(kFormatVersion);  // before changing anything
+  connection.UseLog(options.sync_always);
+  AddLaterTables(connection, "main", false);
+  journal->ReadManifest();
+  journal->statements_ = std::make_unique<Statements>(*journal->database_);
+  journal->LookBack();
+  return journal;
+}
+
+std::unique_ptr<Journal> Journal::OpenToRead(const std::string& place) {
+  std::unique_ptr<Journal> journal(new Journal(place, Access::kRead));
+  Connection& connection = journal->database_->GetConnection();
+  connection.CheckFormat(kFormatVersion);
+  AddLaterTables(connection, "main", true);
   journal->ReadManifest();
   journal->statements_ = std::make_unique<Statements>(*journal->database_);
   return journal;
 }
 
-std::unique_ptr<Journal> Journal::OpenToRead(const std::string& path) {
-  std::unique_ptr<Journal> journal(new Journal(path));
-  if (access(path.c_str(), R_OK) != 0) {
-    throw MakeError(ErrorCode::kIo, "journal {}: {}", path, std::strerror(errno));
-  }
-  journal->database_ = std::make_unique<Database>(path, true);
-  journal->CheckFormat();
-  AddLaterTables(*journal->database_, "main", true);
-  journal->ReadManifest();
-  journal->statements_ = std::make_unique<Statements>(*journal->database_);
-  return journal;
+void Journal::WaitForDatabase(double max_wait_s, const std::atomic<bool>* stop,
+                              std::function<void(const std::string&)> on_wait) {
+  database_->GetConnection().SetPatience({max_wait_s, stop, std::move(on_wait)});
 }
 
-void Journal::UseWriteAheadLog(const JournalOptions& options) {
-  if (database_->TextOf("PRAGMA journal_mode=WAL") != "wal") {
-    throw MakeError(ErrorCode::kUnsupported, "journal {}: its file system cannot hold a write-ahead log",
-                    path_);
-  }
-  database_->Execute(options.sync_always ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
-}
-
-void Journal::CheckFormat() {
-  const std::string application = database_->TextOf("PRAGMA application_id");
-  const std::string version = database_->TextOf("PRAGMA user_version");
-  const std::string tables = database_->TextOf("SELECT count(*) FROM sqlite_master");
-  if (application == "0" && tables == "0") {
-    throw MakeError(ErrorCode::kCorrupt,
-                    "journal {0}: the file is empty: the run had not begun, or the file was copied without "
-                    "{0}-wal, which belongs to it while the run goes on and after it was killed",
-                    path_);
-  }
-  if (application != std::to_string(kApplicationId)) {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: the file is not a journal", path_);
-  }
-  if (version != std::to_string(kFormatVersion)) {
-    throw MakeError(ErrorCode::kUnsupported, "journal {}: it has format {}, this program knows format {}",
-                    path_, version, kFormatVersion);
-  }
+// Nothing of later steps has to be compared with what is done again.
+void Journal::LookBack() {
+  const auto number = [&](const char* sql) {
+    return static_cast<sim::Step>(std::stoll(database_->TextOf(sql)));
+  };
+  known_steps_ = NumSteps();
+  known_commits_end_ = number("SELECT coalesce(max(step), -1) + 1 FROM commits");
+  known_data_end_ = number("SELECT coalesce(max(step), -1) + 1 FROM collected");
 }
 
 void Journal::ReadManifest() {
@@ -229,8 +192,7 @@ void Journal::Begin(Manifest manifest, const sim::World& world, const sim::RunOp
   changed_ = manifest_;
   WriteStart(world, options.interventions);
   Flush();
-  // The main file holds a beginning from now on, even if it is copied without the log.
-  database_->Execute("PRAGMA wal_checkpoint(TRUNCATE)");
+  database_->GetConnection().Checkpoint();
   new_ = false;
 }
 
@@ -298,11 +260,12 @@ void Journal::StartSession() {
     return found == manifest_.end() ? std::string() : found->second;
   };
   changed_.erase(JournalKeys::kMap);
-  Statement statement(*database_,
-                      "INSERT INTO sessions(started, ended, outcome, program, machine, backend, first_step, "
-                      "parameters) VALUES(?, '', '', ?, ?, ?, ?, ?)");
+  Statement statement(*database_, "INSERT INTO sessions VALUES(?, ?, '', '', ?, ?, ?, ?, ?)");
   EndPauses();  // of a program that was killed
+  LookBack();
+  session_ = std::stoll(database_->TextOf("SELECT coalesce(max(id), 0) + 1 FROM sessions"));
   Touch();
+  statement.Bind(session_);
   statement.Bind(std::string_view(NowUtc()));
   statement.Bind(
       std::string_view(fmt::format("{} ({})", value(JournalKeys::kProgram), value(JournalKeys::kCommit))));
@@ -310,7 +273,6 @@ void Journal::StartSession() {
   statement.Bind(std::string_view(value(JournalKeys::kBackend))).Bind(int64_t{NumSteps()});
   statement.Bind(std::string_view(JsonOf(changed_))).Run();
   changed_.clear();
-  session_ = std::stoll(database_->TextOf("SELECT max(id) FROM sessions"));
   Flush();
 }
 
@@ -328,7 +290,7 @@ void Journal::EndSession(std::string_view outcome) {
 void Journal::Touch() {
   if (in_transaction_ && rows_pending_ >= kMaxRowsPending) Flush();
   if (!in_transaction_) {
-    database_->Execute("BEGIN IMMEDIATE");
+    database_->GetConnection().Begin();
     in_transaction_ = true;
     rows_pending_ = 0;
   }
@@ -336,8 +298,8 @@ void Journal::Touch() {
 }
 
 void Journal::Flush() {
-  if (lock_ != nullptr) {
-    for (const sim::Intervention& asked : lock_->inbox->Take()) {
+  if (Inbox* const inbox = database_->GetConnection().GetInbox()) {
+    for (const sim::Intervention& asked : inbox->Take()) {
       Touch();
       Statement(*database_, kAskIntervention)
           .Bind(int64_t{asked.step})
@@ -346,7 +308,7 @@ void Journal::Flush() {
     }
   }
   if (!in_transaction_) return;
-  database_->Execute("COMMIT");
+  database_->GetConnection().Commit();
   in_transaction_ = false;
 }
 
@@ -454,26 +416,36 @@ void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& aske
   }
 }
 
+// What was committed in this step before the journal was opened: read at once, as asking for each takes a
+// message to a database on another host.
+const Journal::KnownCommits& Journal::CommitsOf(sim::Step step) {
+  const auto [found, is_new] = known_commits_.try_emplace(step);
+  if (is_new) {
+    Statement& find = statements_->find_commits;
+    find.Bind(int64_t{step});
+    while (find.Step()) found->second.emplace(static_cast<sim::AgentId>(find.Int(0)), find.GetDigest(1));
+  }
+  return found->second;
+}
+
 void Journal::OnCommit(const sim::CommitRecord& record) {
-  Statement& find = statements_->find_commit;
-  const sim::AgentId first = record.members.front().id;
-  find.Bind(int64_t{record.step}).Bind(int64_t{first});
-  bool known = false;
-  bool equal = false;
-  while (find.Step()) {
-    known = true;
-    equal = find.GetDigest(0) == record.digest;
-  }
-  if (known && !equal) {
-    throw MakeError(
-        ErrorCode::kInvalid,
-        "journal {}: step {} of agent {} came out differently when it was done again: the scenario or the "
-        "program has changed since",
-        path_, record.step, first);
-  }
-  if (known) return;
+  if (IsKnown(record)) return;
   WriteCommit(record);
   if (moments_ != nullptr) WriteMoments(moments_->Add(record));
+}
+
+bool Journal::IsKnown(const sim::CommitRecord& record) {
+  if (record.step >= known_commits_end_) return false;
+  const sim::AgentId first = record.members.front().id;
+  const KnownCommits& known = CommitsOf(record.step);
+  const auto found = known.find(first);
+  if (found == known.end()) return false;
+  if (found->second == record.digest) return true;
+  throw MakeError(
+      ErrorCode::kInvalid,
+      "journal {}: step {} of agent {} came out differently when it was done again: the scenario or the "
+      "program has changed since",
+      path_, record.step, first);
 }
 
 void Journal::WriteCommit(const sim::CommitRecord& record) {
@@ -513,11 +485,8 @@ void Journal::WriteCommit(const sim::CommitRecord& record) {
 }
 
 void Journal::OnStep(sim::Step step, const Digest& hash) {
-  Statement& find = statements_->find_hash;
-  find.Bind(int64_t{step});
-  bool known = false;
-  while (find.Step()) known = true;
-  if (known) return;  // its commits were compared one by one
+  known_commits_.erase(step);
+  if (step < known_steps_) return;  // its commits were compared one by one
   Touch();
   statements_->add_hash.Bind(int64_t{step}).Bind(hash).Run();
 }
@@ -539,10 +508,7 @@ sim::Seeds Journal::GetSeeds() const {
   }
 }
 
-int64_t Journal::Bytes() const {
-  return std::stoll(database_->TextOf("PRAGMA page_count")) *
-         std::stoll(database_->TextOf("PRAGMA page_size"));
-}
+int64_t Journal::Bytes() const { return database_->GetConnection().Bytes(); }
 
 int64_t Journal::NumToolUses() const {
   return std::stoll(database_->TextOf(

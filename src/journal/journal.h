@@ -1,6 +1,7 @@
-// The journal of a run: one SQLite file (WAL mode) that holds every answer of the backend as it arrived, and
-// everything that happened. Resuming a run means running it again with these answers, so nothing else needs
-// to be restored; snapshots only make it start sooner. One process writes; others may read meanwhile.
+// The journal of a run: one SQLite file (WAL mode), or a schema in a PostgreSQL database, that holds every
+// answer of the backend as it arrived, and everything that happened. Resuming a run means running it again
+// with these answers, so nothing else needs to be restored; snapshots only make it start sooner. One process
+// writes; others may read meanwhile.
 //
 // Readers use the views of docs/journal-format.md: calls, events, agents, steps and others. Below them are
 // these tables, all keyed by step and agent, never by order of execution, so that two runs of one world can
@@ -53,16 +54,20 @@
 //
 // Rows are added in causal order and transactions keep that order: whatever part of the file survives,
 // everything it depends on survives too. An answer is committed before its agent sees it. A killed process
-// loses nothing that was committed; a power failure may lose the last seconds (not with sync_always), and the
-// resumed run makes those calls again. An effect at commit is begun only once its intention is on the disk.
+// loses nothing that was committed; a power failure may lose a file's last seconds (not with sync_always),
+// and the resumed run makes those calls again. A writer whose database is away waits for it (WaitForDatabase)
+// and then repeats its open transaction. An effect at commit is begun only once its intention is on the disk.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -146,27 +151,40 @@ struct SnapshotRow {
 using DataValue = std::variant<std::monostate, int64_t, double, std::string>;
 
 class Database;
+class Statement;
+enum class Access;
 
 class Journal final : public sim::RunObserver, public sim::InterventionSource {
  public:
   static constexpr int kFormatVersion = 3;
 
-  // Throws kInvalid if the file exists. A journal closed before Begin leaves no file.
-  static std::unique_ptr<Journal> Create(const std::string& path, const JournalOptions& options = {});
+  // place: see store/place.h. Opening throws kIo too if it cannot be reached, and kUnsupported if this
+  // program was built without PostgreSQL.
+  static bool Exists(const std::string& place);
+  // Throws kInvalid if it exists. A journal closed before Begin leaves nothing.
+  static std::unique_ptr<Journal> Create(const std::string& place, const JournalOptions& options = {});
   // Creates a journal with what happened in `original` before step `at`, which all agents have reached: a run
   // on it repeats those steps with the recorded answers, then continues. Copies the interventions up to the
   // start of that step, and with later_interventions also the later ones. Throws kInvalid if `at` is beyond
   // what the original has.
-  static std::unique_ptr<Journal> CreateFork(const std::string& path, const Journal& original, sim::Step at,
+  static std::unique_ptr<Journal> CreateFork(const std::string& place, const Journal& original, sim::Step at,
                                              Manifest manifest, bool later_interventions = true);
+  // Creates a journal with all that `original` has at this moment, whose run may go on: to take it from a
+  // database into a file, or the other way.
+  static void Copy(const std::string& place, const Journal& original);
   // Open a journal to continue writing, or only to read beside a running program. Throw kIo, kCorrupt
   // (foreign or damaged), kUnsupported (another format) or kUnavailable (a running program writes it).
-  static std::unique_ptr<Journal> OpenToWrite(const std::string& path, const JournalOptions& options = {});
-  static std::unique_ptr<Journal> OpenToRead(const std::string& path);
+  static std::unique_ptr<Journal> OpenToWrite(const std::string& place, const JournalOptions& options = {});
+  static std::unique_ptr<Journal> OpenToRead(const std::string& place);
 
   ~Journal() override;
 
-  const std::string& Path() const { return path_; }
+  // From now on, a database that is away is waited for, so long each time. stop: ends the wait, may be null;
+  // on_wait: told of each in one sentence; not set: it is logged.
+  void WaitForDatabase(double max_wait_s, const std::atomic<bool>* stop,
+                       std::function<void(const std::string&)> on_wait);
+
+  const std::string& Path() const { return path_; }  // its place
   const Manifest& GetManifest() const { return manifest_; }
   // Throws kCorrupt if the manifest has no such key.
   const std::string& ManifestValue(const std::string& key) const;
@@ -199,10 +217,10 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   // Asks this journal's run for an intervention at step `at`, or at the first step that no agent has begun
   // if that is later. The run may go on, in another process or on any thread of this one, or takes the
   // intervention when it is resumed.
-  static void Inject(const std::string& path, sim::Step at, const std::string& what);
+  static void Inject(const std::string& place, sim::Step at, const std::string& what);
   // Asks this journal's run, which goes on in another process, to stand still, or to go on. Asking for what
   // is already so changes nothing. Throws kInvalid if the run is done or stopped.
-  static void SetPaused(const std::string& path, bool paused);
+  static void SetPaused(const std::string& place, bool paused);
   bool IsPaused() override;  // notes when the pause began
   // Interventions whose steps are decided, by step: for RunOptions.
   std::vector<sim::Intervention> Interventions() const;
@@ -258,7 +276,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   // Makes everything added so far durable.
   void Flush();
 
-  int64_t Bytes() const;  // size of the file and its write-ahead log
+  int64_t Bytes() const;  // size of the file and its write-ahead log, or of the tables
   int64_t NumAnswers() const;
   int64_t NumToolUses() const;
   sim::Step NumSteps() const;  // steps that all agents have finished
@@ -267,12 +285,19 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
 
  private:
   struct Statements;
-  struct FileLock;
+  using KnownCommits = std::map<sim::AgentId, Digest>;                      // by their smallest id
+  using DataOfStep = std::map<std::pair<int64_t, std::string>, DataValue>;  // by agent and name
 
-  explicit Journal(const std::string& path);
-  void UseWriteAheadLog(const JournalOptions& options);
-  void CheckFormat();
+  Journal(const std::string& place, Access access);
   void ReadManifest();
+  void CopyRows(Statement& from, const std::string& table);
+  // original_path: of a file, if this is one too.
+  void CopyPlainParts(const Journal& original, const std::string& original_path, sim::Step at);
+  void LookBack();
+  const KnownCommits& CommitsOf(sim::Step step);
+  // Throws kInvalid if the journal has this step with another outcome.
+  bool IsKnown(const sim::CommitRecord& record);
+  DataOfStep& DataOf(sim::Step step);
   void SetManifest(const std::string& key, const std::string& value);
   void CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend,
                  bool other_backend) const;
@@ -285,13 +310,19 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void WritePresence(sim::Step step, sim::AgentId agent, bool present);
 
   std::string path_;
-  std::unique_ptr<FileLock> lock_;  // taken before the database is opened, released after it is closed
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
   std::unique_ptr<Moments> moments_;  // null: none are kept
   Manifest manifest_;
-  Manifest changed_;     // since the last session began
-  int64_t session_ = 0;  // 0: none has begun since the journal was opened
+  Manifest changed_;           // since the last session began
+  int64_t session_ = 0;        // 0: none has begun since the journal was opened
+  sim::Step known_steps_ = 0;  // these three: that have rows from before, which what is done again must equal
+  sim::Step known_commits_end_ = 0;
+  sim::Step known_data_end_ = 0;
+  sim::Step data_step_ = -1;  // whose data_ are
+  DataOfStep data_;
+  std::map<sim::Step, KnownCommits> known_commits_;  // of steps that are being done again
+  bool sync_always_ = false;
   bool keep_prompts_ = true;
   bool new_ = false;  // created but not begun
   bool in_transaction_ = false;

@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "journal/llm/journaled_llm.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {
@@ -161,15 +161,16 @@ TEST_F(JournalTest, ForeignEmptyDamagedAndNewerFilesAreRefused) {
   RunOn(*journal, world_, backend, Options(), nullptr);
   journal.reset();
   std::filesystem::copy_file(PathOf("a"), PathOf("newer"));
-  Database(PathOf("newer"), false).Execute("PRAGMA user_version=99");
+  Database(PathOf("newer"), Access::kBeside).Execute("PRAGMA user_version=99");
   EXPECT_THAT(ErrorOfOpening(PathOf("newer")), HasSubstr("format 99"));
   std::filesystem::copy_file(PathOf("a"), PathOf("foreign"));
-  Database(PathOf("foreign"), false).Execute("PRAGMA application_id=1");
+  Database(PathOf("foreign"), Access::kBeside).Execute("PRAGMA application_id=1");
   EXPECT_THAT(ErrorOfOpening(PathOf("foreign")), HasSubstr("is not a journal"));
   std::ofstream(PathOf("other")).close();
-  Database(PathOf("other"), false).Execute("CREATE TABLE t(x)");
+  Database(PathOf("other"), Access::kBeside).Execute("CREATE TABLE t(x)");
   EXPECT_THAT(ErrorOfOpening(PathOf("other")), HasSubstr("is not a journal"));
-  EXPECT_EQ(Database(PathOf("other"), false).TextOf("PRAGMA journal_mode"), "delete");  // left as it was
+  EXPECT_EQ(Database(PathOf("other"), Access::kBeside).TextOf("PRAGMA journal_mode"),
+            "delete");  // left as it was
   for (const uintmax_t size : {200, 5000, 20000}) {
     std::filesystem::copy_file(PathOf("a"), PathOf("cut"), std::filesystem::copy_options::overwrite_existing);
     std::filesystem::resize_file(PathOf("cut"), size);

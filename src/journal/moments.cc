@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "journal/journal.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 
 namespace throng::journal {
 

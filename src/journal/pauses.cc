@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "journal/journal.h"
-#include "journal/store/sqlite.h"
-#include "journal/store/utc.h"
+#include "journal/store/clock.h"
+#include "journal/store/database.h"
 
 namespace throng::journal {
 
@@ -29,9 +29,9 @@ void CheckRuns(const Journal& journal) {
 
 }  // namespace
 
-void Journal::SetPaused(const std::string& path, bool paused) {
-  CheckRuns(*OpenToRead(path));
-  Database database(path, false);
+void Journal::SetPaused(const std::string& place, bool paused) {
+  CheckRuns(*OpenToRead(place));
+  Database database(place, Access::kBeside);
   const std::string now = NowUtc();
   if (!paused) return Statement(database, kEnd).Bind(std::string_view(now)).Run();
   Statement(database,

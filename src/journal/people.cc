@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "journal/store/sqlite.h"
-#include "journal/store/utc.h"
+#include "journal/store/clock.h"
+#include "journal/store/database.h"
 
 namespace throng::journal {
 
@@ -19,7 +19,8 @@ Statement& BindKey(Statement& statement, const llm::CallKey& key) {
 
 void JournalPeople::Put(const llm::Request& question) {
   journal_.Flush();  // so that the question is there for others at once
-  Statement add(journal_.GetDatabase(), "INSERT OR IGNORE INTO questions VALUES(?,?,?,?,?,NULL)");
+  Statement add(journal_.GetDatabase(),
+                "INSERT INTO questions VALUES(?,?,?,?,?,NULL) ON CONFLICT DO NOTHING");
   BindKey(add, question.key)
       .Bind(std::string_view(question.prompt))
       .Bind(std::string_view(nlohmann::json(question.constraint.choices).dump()))
@@ -57,19 +58,21 @@ std::vector<OpenQuestion> OpenQuestions(const Journal& journal) {
   return open;
 }
 
-bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const std::string& answer) {
+bool AnswerQuestion(const std::string& place, const OpenQuestion& question, const std::string& answer) {
   const std::vector<std::string>& choices = question.choices;
   if (!choices.empty() && std::find(choices.begin(), choices.end(), answer) == choices.end()) {
     throw MakeError(ErrorCode::kInvalid, "{:?} is no answer, allowed: {}", answer, fmt::join(choices, ", "));
   }
-  Database database(path, false);
+  Database database(place, Access::kBeside);
   Statement set(database,
                 "UPDATE questions SET answer=? WHERE step=? AND agent=? AND call=? AND answer IS NULL "
                 "AND NOT EXISTS (SELECT 1 FROM answers AS a WHERE a.step = questions.step AND "
-                "a.agent = questions.agent AND a.call = questions.call)");
+                "a.agent = questions.agent AND a.call = questions.call) RETURNING 1");
   set.Bind(std::string_view(answer));
-  BindKey(set, question.key).Run();
-  return database.TextOf("SELECT changes()") == "1";
+  bool is_set = false;
+  BindKey(set, question.key);
+  while (set.Step()) is_set = true;
+  return is_set;
 }
 
 }  // namespace throng::journal

@@ -33,9 +33,9 @@ struct OpenQuestion {
 // Those to all agents, earlier steps first. The journal may be in use.
 std::vector<OpenQuestion> OpenQuestions(const Journal& journal);
 
-// Answers a question of the journal at `path`, whose run goes on in another process or is stopped. False: it
+// Answers a question of the journal at `place`, whose run goes on in another process or is stopped. False: it
 // has been answered meanwhile, by somebody else or by its default. Throws kInvalid unless the answer is one
 // of its choices.
-bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const std::string& answer);
+bool AnswerQuestion(const std::string& place, const OpenQuestion& question, const std::string& answer);
 
 }  // namespace throng::journal

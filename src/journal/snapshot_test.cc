@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "journal/llm/journaled_llm.h"
 #include "journal/snapshots.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

@@ -6,8 +6,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/provenance.h"
+#include "journal/store/clock.h"
+#include "journal/store/database.h"
 #include "journal/store/schema.h"
-#include "journal/store/sqlite.h"
 
 namespace throng::journal {
 
@@ -41,7 +42,7 @@ void Journal::AddSnapshot(sim::Step step, std::string_view minds, std::string_vi
     add_part.BindBytes(bytes.substr(at, kPartBytes)).Run();
   }
   Statement add(*database_, kAddSnapshot);
-  add.Bind(int64_t{step}).Bind(std::string_view(ThisProgram())).Bind(minds);
+  add.Bind(int64_t{step}).Bind(std::string_view(NowUtc())).Bind(std::string_view(ThisProgram())).Bind(minds);
   add.Bind(static_cast<int64_t>(bytes.size())).Bind(DigestOf(bytes)).Run();
   Flush();
 }

@@ -20,8 +20,9 @@
 #include "base/text/human_bytes.h"
 #include "base/thread_pool.h"
 #include "journal/journal.h"
+#include "journal/store/database.h"
+#include "journal/store/place.h"
 #include "journal/store/scratch_journal.h"
-#include "journal/store/sqlite.h"
 #include "studies/mean_interval.h"
 #include "studies/subprocess.h"
 
@@ -91,6 +92,12 @@ std::vector<SweptRun> MakeRuns(const SweepPlan& plan) {
         throw MakeError(ErrorCode::kInvalid, "sweep: more than {} runs", kMaxSweptRuns);
       }
     }
+  }
+  if (journal::IsPostgres(plan.out)) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "sweep: --out {}: journals of a sweep are files with reports beside them, allowed: a folder",
+        plan.out);
   }
   std::set<std::string> journals;
   for (const SweptRun& run : runs) {

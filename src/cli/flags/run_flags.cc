@@ -150,9 +150,10 @@ void AddLimitFlags(CLI::App& command, app::Limits& limits) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command
-      .add_option(
-          "--max-wait", limits.max_wait_s,
-          "Most seconds to wait when a server says how long (Retry-After); for longer, the call fails")
+      .add_option("--max-wait", limits.max_wait_s,
+                  "Most seconds to wait when a server says how long (Retry-After); for longer, the call "
+                  "fails; and for a "
+                  "journal's database that is away")
       ->group(kLimits)
       ->check(Positive())
       ->capture_default_str();

@@ -1,7 +1,6 @@
 // throng journal: shows a journal as numbers or exports it for other programs, and forks runs.
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +16,7 @@
 #include "cli/flags/run_flags.h"
 #include "cli/journal/journal_commands.h"
 #include "journal/read/report.h"
+#include "journal/store/place.h"
 #include "town/mind/hidden.h"
 
 namespace throng::cli {
@@ -224,7 +224,7 @@ void Fork(ForkOptions& options, const CLI::App& command) {
   }
   if (!options.without.empty()) HoldBack(options, *original, at, manifest);
   manifest[journal::JournalKeys::kForks] +=
-      fmt::format("{} of {}\n", at, std::filesystem::absolute(options.journal).lexically_normal().string());
+      fmt::format("{} of {}\n", at, journal::LastingPlace(options.journal));
   journal::Journal::CreateFork(options.out, *original, at, std::move(manifest), !options.drop_events);
   fmt::print("fork        {}, of step {}; go on with: throng resume {}\n", options.out, at, options.out);
 }

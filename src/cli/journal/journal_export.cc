@@ -1,4 +1,4 @@
-// throng journal export: a journal as text, or as a file of plain tables.
+// throng journal export: a journal as text, as a file of plain tables, or as another journal.
 
 #include <cstdio>
 #include <memory>
@@ -23,12 +23,16 @@ struct ExportOptions {
 
 void Export(const ExportOptions& options) {
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
-  if (options.format == "sqlite") {
+  if (options.format == "sqlite" || options.format == "journal") {
     if (options.out.empty() || !options.table.empty()) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "--format sqlite: all tables go into one file; name it with --out");
+      throw MakeError(ErrorCode::kInvalid, "--format {}: all tables go into one file; name it with --out",
+                      options.format);
     }
-    journal::ExportSqlite(*journal, options.out);
+    if (options.format == "sqlite") {
+      journal::ExportSqlite(*journal, options.out);
+    } else {
+      journal::Journal::Copy(options.out, *journal);
+    }
     return;
   }
   std::unique_ptr<AtomicFile> file;
@@ -59,23 +63,25 @@ void Export(const ExportOptions& options) {
 }  // namespace
 
 void AddJournalExport(CLI::App& journal) {
-  CLI::App* command = journal.add_subcommand("export", "Write a journal's tables as text");
+  CLI::App* command = journal.add_subcommand("export", "Write a journal's tables as text, or copy it");
   const auto options = std::make_shared<ExportOptions>();
   command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
   command
       ->add_option("--format", options->format,
                    "jsonl: an object per line and row; csv: one table; sqlite: a file of "
-                   "plain tables")
-      ->check(CLI::IsMember({"jsonl", "csv", "sqlite"}))
+                   "plain tables; journal: a copy, also from a database into a file or the other way")
+      ->check(CLI::IsMember({"jsonl", "csv", "sqlite", "journal"}))
       ->capture_default_str();
   command->add_option("--table", options->table,
                       fmt::format("Only this one: {}", fmt::join(journal::ExportTables(), ", ")));
-  command->add_option("-o,--out", options->out, "File; default: the standard output");
+  command->add_option("-o,--out", options->out,
+                      "File, or the address of a copy; default: the standard output");
   command->footer(
       "Rows come in the order of steps and agents; digests are hexadecimal.\n"
       "Examples:\n"
       "  throng journal export town.journal --format csv --table calls -o calls.csv\n"
-      "  throng journal export town.journal --format sqlite -o town.sqlite");
+      "  throng journal export town.journal --format sqlite -o town.sqlite\n"
+      "  throng journal export \"postgres://throng@db/runs?journal=town\" --format journal -o town.journal");
   command->callback([options] { Export(*options); });
 }
 

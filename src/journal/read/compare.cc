@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 
 namespace throng::journal {
 

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "journal/store/database.h"
 #include "journal/store/later_tables.h"
+#include "journal/store/place.h"
 #include "journal/store/sqlite.h"
 
 namespace throng::journal {
@@ -25,7 +27,7 @@ const char* OrderOf(const std::string& table) {
   if (table == "calls" || table == "effects") return "step, agent, call";
   if (table == "memories") return "step, agent, call, seq";
   if (table == "events") return "step, agent, seq";
-  return "1, 2, 3";
+  return "1, 2 NULLS FIRST, 3 NULLS FIRST";
 }
 
 // Rows in canonical order, independent of the order of execution.
@@ -109,22 +111,28 @@ void ExportSqlite(const Journal& journal, const std::string& path) {
   const std::string unfinished = path + ".part";
   std::filesystem::remove(unfinished);
   if (!std::ofstream(unfinished)) throw MakeError(ErrorCode::kIo, "{}: it cannot be written", path);
+  std::string source = journal.Path();
+  if (IsPostgres(source)) {
+    source = path + ".copy";
+    std::filesystem::remove(source);
+    Journal::Copy(source, journal);
+  }
   {
-    Database database(unfinished, false);
+    Database database(unfinished, Access::kBeside);
     Statement attach(database, "ATTACH ? AS journal");
-    attach.Bind(std::string_view(ReadOnlyUri(journal.Path()))).Run();
-    AddLaterTables(database, "journal", true);
+    attach.Bind(std::string_view(ReadOnlyUri(source))).Run();
+    AddLaterTables(database.GetConnection(), "journal", true);
     database.Execute("PRAGMA synchronous=OFF; BEGIN");
     std::vector<std::string> tables = ExportTables();
     tables.insert(tables.end(),
                   {"conversations", "agent_usage", "function_usage", "agent_data", "model_data", "price"});
     for (const std::string& table : tables) {
       database.Execute(fmt::format("CREATE TABLE main.{0} AS SELECT {1} FROM {0} ORDER BY {2}", table,
-                                   ColumnsOf(table), OrderOf(table))
-                           .c_str());
+                                   ColumnsOf(table), OrderOf(table)));
     }
     database.Execute("COMMIT");
   }
+  if (source != journal.Path()) std::filesystem::remove(source);
   std::filesystem::rename(unfinished, path);
 }
 

@@ -6,8 +6,8 @@
 #include "journal/read/search.h"
 #include "journal/read/series.h"
 #include "journal/read/timeline.h"
+#include "journal/store/database.h"
 #include "journal/store/scratch_journal.h"
-#include "journal/store/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

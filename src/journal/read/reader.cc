@@ -3,7 +3,7 @@
 #include <map>
 #include <utility>
 
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 
 namespace throng::journal {
 
@@ -143,7 +143,7 @@ std::vector<HourSums> Reader::Hours(int64_t steps_per_hour) const {
   Database& database = journal_.GetDatabase();
   Statement calls(database,
                   "SELECT step/?1, count(*), sum(prompt_tokens), sum(output_tokens) FROM answers "
-                  "GROUP BY step/?1");
+                  "GROUP BY 1");
   calls.Bind(steps_per_hour);
   while (calls.Step()) {
     HourSums& hour = at(calls.Int(0));
@@ -151,10 +151,10 @@ std::vector<HourSums> Reader::Hours(int64_t steps_per_hour) const {
     hour.prompt_tokens = calls.Int(2);
     hour.output_tokens = calls.Int(3);
   }
-  Statement commits(database, "SELECT step/?1, count(*) FROM commits GROUP BY step/?1");
+  Statement commits(database, "SELECT step/?1, count(*) FROM commits GROUP BY 1");
   commits.Bind(steps_per_hour);
   while (commits.Step()) at(commits.Int(0)).commits = commits.Int(1);
-  Statement events(database, "SELECT step/?1, count(*) FROM chronicle GROUP BY step/?1");
+  Statement events(database, "SELECT step/?1, count(*) FROM chronicle GROUP BY 1");
   events.Bind(steps_per_hour);
   while (events.Step()) at(events.Int(0)).events = events.Int(1);
   std::vector<HourSums> list;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 
 namespace throng::journal {
 
@@ -11,12 +11,15 @@ namespace {
 
 constexpr size_t kBytesAround = 60;  // of an excerpt, on each side of what was found
 
-// Of SQL's LIKE, with \ before characters that mean something there.
+char LowerCase(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
+
+// Of SQL's LIKE, in lower case as the texts that it is compared with (LIKE means either case in SQLite
+// alone), with \ before characters that mean something there.
 std::string PatternOf(std::string_view text) {
   std::string pattern = "%";
   for (const char c : text) {
     if (c == '%' || c == '_' || c == '\\') pattern += '\\';
-    pattern += c;
+    pattern += LowerCase(c);
   }
   return pattern + '%';
 }
@@ -24,8 +27,6 @@ std::string PatternOf(std::string_view text) {
 bool IsInsideCharacter(std::string_view text, size_t at) {
   return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
 }
-
-char LowerCase(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
 std::string ExcerptOf(std::string_view text, std::string_view part) {
   const auto found = std::search(text.begin(), text.end(), part.begin(), part.end(),
@@ -46,18 +47,19 @@ std::vector<Hit> Find(const Journal& journal, std::string_view text, int64_t mos
   std::vector<Hit> hits;
   const std::string pattern = PatternOf(text);
   Statement event(journal.GetDatabase(),
-                  "SELECT step, agent, kind, text FROM chronicle WHERE text LIKE ? ESCAPE '\\' "
+                  "SELECT step, agent, kind, text FROM chronicle WHERE lower(text) LIKE ? ESCAPE '\\' "
                   "ORDER BY step, agent, seq LIMIT ?");
   event.Bind(std::string_view(pattern)).Bind(most);
   while (event.Step()) {
     hits.push_back({event.Int(0), event.Int(1), {}, event.Text(2), ExcerptOf(event.Text(3), text)});
   }
   // `said` is null unless the text is in the answer.
-  Statement call(journal.GetDatabase(),
-                 "SELECT step, agent, call, function, said, prompt FROM (SELECT step, agent, call, function, "
-                 "prompt, CASE WHEN coalesce(answer, error) LIKE ?1 ESCAPE '\\' THEN coalesce(answer, error) "
-                 "END AS said FROM calls) WHERE said IS NOT NULL OR prompt LIKE ?1 ESCAPE '\\' "
-                 "ORDER BY step, agent, call LIMIT ?2");
+  Statement call(
+      journal.GetDatabase(),
+      "SELECT step, agent, call, function, said, prompt FROM (SELECT step, agent, call, function, "
+      "prompt, CASE WHEN lower(coalesce(answer, error)) LIKE ?1 ESCAPE '\\' THEN coalesce(answer, error) "
+      "END AS said FROM calls) AS found WHERE said IS NOT NULL OR lower(prompt) LIKE ?1 ESCAPE '\\' "
+      "ORDER BY step, agent, call LIMIT ?2");
   call.Bind(std::string_view(pattern)).Bind(most);
   while (call.Step()) {
     const std::string source = call.IsNull(4) ? call.Text(5) : call.Text(4);

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 
 namespace throng::journal {
 
@@ -92,7 +92,7 @@ std::vector<ProgressRow> ProgressFrom(const Journal& journal, int64_t from, int6
 std::vector<std::vector<int64_t>> ClustersAt(const Journal& journal, int64_t step) {
   std::vector<std::vector<int64_t>> clusters;
   Statement row(journal.GetDatabase(),
-                "SELECT members FROM commits WHERE step = ? AND instr(members, ',') > 0 ORDER BY first");
+                "SELECT members FROM commits WHERE step = ? AND members LIKE '%,%' ORDER BY first");
   row.Bind(step);
   while (row.Step()) clusters.push_back(MembersOf(journal, row.Text(0)));
   return clusters;

@@ -1,6 +1,7 @@
 #include "journal/store/clock.h"
 
 #include <charconv>
+#include <ctime>
 
 #include "base/error.h"
 #include "journal/read/report.h"
@@ -35,6 +36,15 @@ int64_t StartSecond(const Journal& journal) {
 }
 
 }  // namespace
+
+std::string NowUtc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc;
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
 
 std::string ClockAt(const Journal& journal, int64_t step) {
   const int seconds = SecondsPerStep(journal);

@@ -1,4 +1,4 @@
-// Steps of a journaled run as times of day, as far as its manifest tells.
+// Moments: steps of a journaled run as times of day, as far as its manifest tells, and now.
 #pragma once
 
 #include <string>
@@ -6,6 +6,8 @@
 #include "journal/journal.h"
 
 namespace throng::journal {
+
+std::string NowUtc();  // "2025-01-31T12:00:00Z"
 
 // "08:25"; empty if steps have no length.
 std::string ClockAt(const Journal& journal, int64_t step);

@@ -6,14 +6,10 @@
 
 namespace throng::journal {
 
-void AddLaterTables(Database& database, const char* schema, bool only_for_connection) {
-  const auto is_known = [&](const char* name) {
-    return !database
-                .TextOf(fmt::format("SELECT 1 FROM {}.sqlite_master WHERE name = '{}'", schema, name).c_str())
-                .empty();
-  };
+void AddLaterTables(Connection& connection, const char* schema, bool only_for_connection) {
+  const auto is_known = [&](const char* name) { return connection.HasTable(schema, name); };
   const auto add = [&](const char* sql) {
-    database.Execute(fmt::format(fmt::runtime(sql), only_for_connection ? "TEMP" : "").c_str());
+    connection.Define(fmt::format(fmt::runtime(sql), only_for_connection ? "TEMP" : ""));
   };
   if (!is_known("memories")) add(kMemories);
   if (!is_known("constraints")) add(kConstraints);
@@ -22,7 +18,7 @@ void AddLaterTables(Database& database, const char* schema, bool only_for_connec
   if (!is_known("progress")) add(kMoments);
   if (is_known("intentions")) return;
   // With them, the view of calls got what it shows of effects. A view of the connection hides the file's.
-  if (!only_for_connection) database.Execute("DROP VIEW IF EXISTS calls");
+  if (!only_for_connection) connection.Execute("DROP VIEW IF EXISTS calls");
   add(kCalls);
   add(kIntentions);
 }

@@ -1,11 +1,11 @@
 // Tables and views that the format of journals got after files of it were in use.
 #pragma once
 
-#include "journal/store/sqlite.h"
+#include "journal/store/connection.h"
 
 namespace throng::journal {
 
 // Adds those that the journal attached as `schema` lacks: to its file, or only for this connection.
-void AddLaterTables(Database& database, const char* schema, bool only_for_connection);
+void AddLaterTables(Connection& connection, const char* schema, bool only_for_connection);
 
 }  // namespace throng::journal

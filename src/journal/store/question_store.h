@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "journal/store/sqlite.h"
+#include "journal/store/database.h"
 #include "llm/llm.h"
 
 namespace throng::journal {

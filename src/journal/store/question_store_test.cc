@@ -278,7 +278,8 @@ TEST_F(QuestionsInJournal, JournalsFromBeforeGrammarsCanBeReadAndGoneOnWith) {
   EXPECT_TRUE(Calls(*old).at(0)["grammar"].is_null());
   EXPECT_EQ(Calls(*old).at(0)["answer"], "park");
   ExportSqlite(*old, dir_ / "plain");
-  EXPECT_EQ(Database(dir_ / "plain", true).TextOf("SELECT count(*) FROM calls WHERE regex IS NULL"), "1");
+  EXPECT_EQ(Database(dir_ / "plain", Access::kRead).TextOf("SELECT count(*) FROM calls WHERE regex IS NULL"),
+            "1");
   journal = Journal::OpenToWrite(dir_ / "a");
   llm::Request request = Question(1, 1);
   request.constraint = {.choices = {}, .json_schema = {}, .grammar = {}, .regex = "p.*"};
@@ -317,7 +318,7 @@ TEST_F(QuestionsInJournal, JournalsFromBeforeMemoriesCanBeReadForkedAndGoneOnWit
   ExportCsv(*old, "memories", [&](std::string_view line) { csv += line; });
   EXPECT_EQ(csv, "step,agent,name,call,seq,made,memory,text\r\n");
   ExportSqlite(*old, dir_ / "plain");
-  EXPECT_EQ(Database(dir_ / "plain", true).TextOf("SELECT count(*) FROM memories"), "0");
+  EXPECT_EQ(Database(dir_ / "plain", Access::kRead).TextOf("SELECT count(*) FROM memories"), "0");
   Journal::CreateFork(dir_ / "fork", *old, 1, old->GetManifest());
   EXPECT_EQ(Calls(*Journal::OpenToRead(dir_ / "fork")).size(), 1u);
   journal = Journal::OpenToWrite(dir_ / "a");
@@ -360,7 +361,7 @@ TEST_F(QuestionsInJournal, AnSqliteExportHasPlainTablesOfTheViews) {
   journal->Flush();
   const std::string path = dir_ / "plain.sqlite";
   ExportSqlite(*journal, path);
-  Database plain(path, true);
+  Database plain(path, Access::kRead);
   EXPECT_EQ(plain.TextOf("SELECT prompt FROM calls"), Question(1, 0).prompt);
   EXPECT_EQ(plain.TextOf("SELECT type FROM sqlite_master WHERE name = 'calls'"), "table");
   EXPECT_EQ(plain.TextOf("SELECT agent_name || value FROM agent_data"), "walker12.5");

@@ -1,4 +1,6 @@
-// The SQL of journals; docs/journal-format.md describes the views, journal.h the tables below them.
+// The SQL of journals; docs/journal-format.md describes the views, journal.h the tables below them. It is
+// SQLite's, as far as PostgreSQL understands it too, with its words for types and with what
+// postgres_dialect.h gives it. A column without a type holds values of any.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +9,7 @@ namespace throng::journal {
 
 inline constexpr int32_t kApplicationId = 0x54484a31;  // "THJ1"
 
+// With the one view that others need.
 inline constexpr const char* kTables = R"(
 CREATE TABLE manifest(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files(name TEXT PRIMARY KEY, bytes INTEGER NOT NULL, digest BLOB NOT NULL, content TEXT) WITHOUT ROWID;
@@ -40,10 +43,14 @@ CREATE TABLE interventions(id INTEGER PRIMARY KEY, asked INTEGER, step INTEGER, 
 CREATE TABLE hashes(step INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE collected(step INTEGER NOT NULL, agent INTEGER NOT NULL, name TEXT NOT NULL, value,
   PRIMARY KEY(step, agent, name)) WITHOUT ROWID;
+CREATE VIEW price AS
+  SELECT CAST(substr(value, 1, instr(value, ',') - 1) AS REAL) AS prompt,
+    CAST(substr(value, instr(value, ',') + 1) AS REAL) AS output
+  FROM manifest WHERE key = 'price' AND value <> '';
 )";
 
-// Views are stable: columns are only ever added. A text is put together from its parts in the order of its
-// list; CROSS JOIN keeps SQLite from choosing another order.
+// Views are stable: columns are only ever added. text_of(LIST), a text put together from its parts, is no
+// function of SQL: each kind of database has its own words for it.
 
 // Tables and views that format 3 got after files of it were in use; {0}: nothing, or TEMP for a connection
 // that only reads.
@@ -53,8 +60,7 @@ CREATE {0} TABLE IF NOT EXISTS used_memories(step INTEGER NOT NULL, agent INTEGE
   PRIMARY KEY(step, agent, call, seq)) WITHOUT ROWID;
 CREATE {0} VIEW memories AS
   SELECT m.step, m.agent, s.name, m.call, m.seq, m.made, m.memory,
-    (SELECT group_concat(p.text, '') FROM json_each(m.text) AS run CROSS JOIN parts AS p
-      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS text
+    text_of(m.text) AS text
   FROM used_memories AS m JOIN starts AS s ON s.agent = m.agent;
 )";
 
@@ -90,10 +96,8 @@ CREATE {0} TABLE IF NOT EXISTS guesses(session INTEGER NOT NULL, step INTEGER NO
 inline constexpr const char* kCalls = R"(
 CREATE {0} VIEW calls AS
   SELECT a.step, a.agent, s.name, a.call, a.function,
-    (SELECT group_concat(p.text, '') FROM json_each(a.prompt) AS run CROSS JOIN parts AS p
-      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS prompt,
-    (SELECT group_concat(p.text, '') FROM json_each(a.system) AS run CROSS JOIN parts AS p
-      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS system,
+    text_of(a.prompt) AS prompt,
+    text_of(a.system) AS system,
     CASE a.finish WHEN 0 THEN 'stop' WHEN 1 THEN 'length' WHEN 4 THEN 'unknown' ELSE 'failed' END AS finish,
     CASE WHEN a.finish < 2 THEN a.text END AS answer,
     CASE WHEN a.finish >= 2 THEN a.text END AS error, a.error_code,
@@ -120,8 +124,7 @@ CREATE {0} VIEW effects AS
   SELECT i.step, i.agent, s.name, i.call,
     CASE i.kind WHEN 1 THEN 'tool' WHEN 2 THEN 'person' WHEN 3 THEN 'embedding' END AS kind,
     CASE i.effect WHEN 0 THEN 'pure' WHEN 1 THEN 'idempotent' ELSE 'at-commit' END AS effect, i.function,
-    (SELECT group_concat(p.text, '') FROM json_each(i.arguments) AS run CROSS JOIN parts AS p
-      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS arguments,
+    text_of(i.arguments) AS arguments,
     CASE WHEN a.finish IS NULL THEN 'begun' WHEN a.finish < 2 THEN 'done' WHEN a.finish = 4 THEN 'unknown'
       ELSE 'failed' END AS outcome, a.text AS result, i.begun, i.session
   FROM intentions AS i JOIN starts AS s ON s.agent = i.agent
@@ -129,10 +132,6 @@ CREATE {0} VIEW effects AS
 )";
 
 inline constexpr const char* kViews = R"(
-CREATE VIEW price AS
-  SELECT CAST(substr(value, 1, instr(value, ',') - 1) AS REAL) AS prompt,
-    CAST(substr(value, instr(value, ',') + 1) AS REAL) AS output
-  FROM manifest WHERE key = 'price' AND value <> '';
 CREATE VIEW agents AS SELECT agent, name, x, y, status FROM starts;
 CREATE VIEW events AS
   SELECT e.step, e.agent, s.name, e.seq, e.kind, e.text, e.call FROM chronicle AS e JOIN starts AS s ON s.agent = e.agent;
@@ -143,13 +142,13 @@ CREATE VIEW agent_usage AS
     coalesce(u.prompt_tokens, 0) AS prompt_tokens, coalesce(u.output_tokens, 0) AS output_tokens,
     (u.prompt_tokens * price.prompt + u.output_tokens * price.output) / 1e6 AS cost, u.mean_s
   FROM starts AS s
-    LEFT JOIN (SELECT agent, count(*) AS calls, sum(finish >= 2) AS failed,
+    LEFT JOIN (SELECT agent, count(*) AS calls, sum(CASE WHEN finish >= 2 THEN 1 ELSE 0 END) AS failed,
         sum(prompt_tokens + spent_prompt_tokens) AS prompt_tokens,
         sum(output_tokens + spent_output_tokens) AS output_tokens, avg(arrived_s - issued_s) AS mean_s
       FROM answers GROUP BY agent) AS u ON u.agent = s.agent
     LEFT JOIN price ON 1 = 1;
 CREATE VIEW function_usage AS
-  SELECT a.function, count(*) AS calls, sum(a.finish >= 2) AS failed,
+  SELECT a.function, count(*) AS calls, sum(CASE WHEN a.finish >= 2 THEN 1 ELSE 0 END) AS failed,
     sum(a.prompt_tokens + a.spent_prompt_tokens) AS prompt_tokens,
     sum(a.output_tokens + a.spent_output_tokens) AS output_tokens,
     sum((a.prompt_tokens + a.spent_prompt_tokens) * price.prompt +
@@ -164,8 +163,11 @@ CREATE VIEW agent_data AS
 CREATE VIEW model_data AS SELECT step, name, value FROM collected WHERE agent < 0;
 )";
 
-inline constexpr const char* kSetManifest = "INSERT OR REPLACE INTO manifest VALUES(?,?)";
-inline constexpr const char* kAddFile = "INSERT OR REPLACE INTO files VALUES(?,?,?,?)";
+inline constexpr const char* kSetManifest =
+    "INSERT INTO manifest VALUES(?,?) ON CONFLICT(key) DO UPDATE SET value = excluded.value";
+inline constexpr const char* kAddFile =
+    "INSERT INTO files VALUES(?,?,?,?) ON CONFLICT(name) DO UPDATE SET bytes = excluded.bytes, "
+    "digest = excluded.digest, content = excluded.content";
 inline constexpr const char* kAddStart = "INSERT INTO starts VALUES(?,?,?,?,?)";
 inline constexpr const char* kAddPart = "INSERT INTO parts VALUES(?,?)";
 inline constexpr const char* kAddSettings = "INSERT INTO settings VALUES(?,?,?,?,?,?,?,?,?,?,?)";
@@ -174,8 +176,7 @@ inline constexpr const char* kAddServer = "INSERT INTO servers VALUES(?,?)";
 inline constexpr const char* kAddAnswer =
     "INSERT INTO answers VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 inline constexpr const char* kAddUsedMemory = "INSERT INTO used_memories VALUES(?,?,?,?,?,?,?)";
-inline constexpr const char* kAddIntention =
-    "INSERT INTO intentions VALUES(?,?,?,?,?,?,?,strftime('%Y-%m-%dT%H:%M:%SZ','now'),?,?)";
+inline constexpr const char* kAddIntention = "INSERT INTO intentions VALUES(?,?,?,?,?,?,?,?,?,?)";
 inline constexpr const char* kFindIntention =
     "SELECT digest FROM intentions WHERE step=? AND agent=? AND call=? AND effect=?";
 inline constexpr const char* kDropIntention = "DELETE FROM intentions WHERE step=? AND agent=? AND call=?";
@@ -185,23 +186,26 @@ inline constexpr const char* kFindAnswer =
     "spent_output_tokens, (SELECT name FROM servers WHERE id = server), error_code FROM answers "
     "WHERE step=? AND agent=? AND call=?";
 inline constexpr const char* kAddCommit = "INSERT INTO commits VALUES(?,?,?,?)";
-inline constexpr const char* kFindCommit = "SELECT digest FROM commits WHERE step=? AND first=?";
+inline constexpr const char* kFindCommits = "SELECT first, digest FROM commits WHERE step=?";
 inline constexpr const char* kAddBody = "INSERT INTO bodies VALUES(?,?,?,?,?)";
 inline constexpr const char* kAddCell = "INSERT INTO cells VALUES(?,?,?,?)";
 inline constexpr const char* kAddEvent = "INSERT INTO chronicle VALUES(?,?,?,?,?,?)";
 // An intervention's rows come after those of the step before it, and replace them.
-inline constexpr const char* kSetBody = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?,?)";
-inline constexpr const char* kSetCell = "INSERT OR REPLACE INTO cells VALUES(?,?,?,?)";
-inline constexpr const char* kSetPresence = "INSERT OR REPLACE INTO presence VALUES(?,?,?)";
+inline constexpr const char* kSetBody =
+    "INSERT INTO bodies VALUES(?,?,?,?,?) ON CONFLICT(step, agent) DO UPDATE SET x = excluded.x, "
+    "y = excluded.y, status = excluded.status";
+inline constexpr const char* kSetCell =
+    "INSERT INTO cells VALUES(?,?,?,?) ON CONFLICT(step, x, y) DO UPDATE SET value = excluded.value";
+inline constexpr const char* kSetPresence =
+    "INSERT INTO presence VALUES(?,?,?) ON CONFLICT(step, agent) DO UPDATE SET present = excluded.present";
 inline constexpr const char* kAddIntervention = "INSERT INTO interventions VALUES(?,?,?,?)";
-inline constexpr const char* kAskIntervention = "INSERT INTO interventions(asked, what) VALUES(?,?)";
+inline constexpr const char* kAskIntervention =
+    "INSERT INTO interventions(id, asked, what) SELECT coalesce(max(id), 0) + 1, ?, ? FROM interventions";
 inline constexpr const char* kAddHash = "INSERT INTO hashes VALUES(?,?)";
-inline constexpr const char* kFindHash = "SELECT 1 FROM hashes WHERE step=?";
-inline constexpr const char* kAddSnapshot =
-    "INSERT OR REPLACE INTO snapshots VALUES(?,strftime('%Y-%m-%dT%H:%M:%SZ','now'),?,?,?,?)";
+inline constexpr const char* kAddSnapshot = "INSERT INTO snapshots VALUES(?,?,?,?,?,?)";
 inline constexpr const char* kAddSnapshotPart = "INSERT INTO snapshot_parts VALUES(?,?,?)";
 inline constexpr const char* kAddDatum = "INSERT INTO collected VALUES(?,?,?,?)";
-inline constexpr const char* kFindDatum = "SELECT value FROM collected WHERE step=? AND agent=? AND name=?";
+inline constexpr const char* kFindData = "SELECT agent, name, value FROM collected WHERE step=?";
 
 // What two journals of one run have in common, in an order independent of execution. Digests are in hex
 // because columns are read as text. Calls count up to the last step that all agents have done: a run that

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "journal/journal.h"
+#include "journal/store/database.h"
 #include "journal/store/question_store.h"
 #include "journal/store/schema.h"
-#include "journal/store/sqlite.h"
 
 namespace throng::journal {
 
@@ -16,18 +16,17 @@ struct Journal::Statements {
         add_used_memory(db, kAddUsedMemory),
         find_answer(db, kFindAnswer),
         add_commit(db, kAddCommit),
-        find_commit(db, kFindCommit),
+        find_commits(db, kFindCommits),
         add_body(db, kAddBody),
         add_cell(db, kAddCell),
         add_event(db, kAddEvent),
         set_presence(db, kSetPresence),
         add_hash(db, kAddHash),
-        find_hash(db, kFindHash),
         add_datum(db, kAddDatum),
-        find_datum(db, kFindDatum),
+        find_data(db, kFindData),
         questions(db) {}
-  Statement set_manifest, add_start, add_answer, add_used_memory, find_answer, add_commit, find_commit,
-      add_body, add_cell, add_event, set_presence, add_hash, find_hash, add_datum, find_datum;
+  Statement set_manifest, add_start, add_answer, add_used_memory, find_answer, add_commit, find_commits,
+      add_body, add_cell, add_event, set_presence, add_hash, add_datum, find_data;
   QuestionStore questions;
 };
 
