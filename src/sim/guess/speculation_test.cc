@@ -121,7 +121,9 @@ class LinkedWorld : public BoardWorld {
     const auto has = [&](AgentId id) {
       return std::any_of(members.begin(), members.end(), [&](const Member& each) { return each.id == id; });
     };
-    if (step % kEvery == 0) met[step] += has(0) && has(2);
+    const bool is_linked = step > 0 && step % kEvery == 0;
+    if (is_linked && has(0) != has(2)) throw Error(ErrorCode::kInvalid, "a guess without the other");
+    if (is_linked && has(0)) ++met[step];
     co_return;
   }
 
