@@ -61,14 +61,14 @@ void DependencyGraph::AddPause(Step step) {
   pauses_.insert(step);
 }
 
-std::span<const AgentId> DependencyGraph::LinkedTo(AgentId agent) const {
+std::span<const AgentId> DependencyGraph::LinkedTo(AgentId agent, Step step) const {
   if (links_.empty()) return {};
-  const auto it = links_.find(LinkKey(StepOf(agent), agent));
+  const auto it = links_.find(LinkKey(step, agent));
   return it == links_.end() ? std::span<const AgentId>() : it->second;
 }
 
 bool DependencyGraph::AreLinked(AgentId agent, AgentId other) const {
-  const std::span<const AgentId> linked = LinkedTo(agent);
+  const std::span<const AgentId> linked = LinkedTo(agent, StepOf(agent));
   return std::find(linked.begin(), linked.end(), other) != linked.end();
 }
 
@@ -135,7 +135,7 @@ bool DependencyGraph::InvariantHolds(AgentId agent) const {
 size_t DependencyGraph::Bytes() const { return proximity_->Bytes() + agents_.capacity() * sizeof(Agent); }
 
 uint32_t DependencyGraph::FindBlocker(AgentId id) const {
-  for (const AgentId other : LinkedTo(id)) {
+  for (const AgentId other : LinkedTo(id, StepOf(id))) {
     if (StepOf(other) < StepOf(id)) return other;
   }
   const uint32_t near = proximity_->FindBlocker(id);
@@ -215,7 +215,7 @@ void DependencyGraph::Add(AgentId id, Pos pos, Step step) {
 bool DependencyGraph::VisitNeighbours(AgentId id, uint64_t first_visit) {
   const size_t begin = queue_.size();
   proximity_->FindCoupled(id, queue_);
-  for (const AgentId other : LinkedTo(id)) {
+  for (const AgentId other : LinkedTo(id, StepOf(id))) {
     if (StepOf(other) == StepOf(id)) queue_.push_back(other);
   }
   size_t kept = begin;

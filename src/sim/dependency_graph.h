@@ -124,6 +124,9 @@ class DependencyGraph {
     proximity_->FindNear(pos, radius, found);
   }
 
+  // The agents that must run this step of the agent with it, however far away (World::Links).
+  std::span<const AgentId> LinkedTo(AgentId agent, Step step) const;
+
   // Whether the two would be coupled at these positions in one step (Proximity::AreCoupledAt).
   bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const {
     return proximity_->AreCoupledAt(a, at_a, b, at_b);
@@ -167,8 +170,7 @@ class DependencyGraph {
   void AdvanceBase();
   void Examine(AgentId agent, uint64_t first_visit, ClusterList& ready);
   bool VisitNeighbours(AgentId agent, uint64_t first_visit);
-  std::span<const AgentId> LinkedTo(AgentId agent) const;  // at the agent's step
-  bool AreLinked(AgentId agent, AgentId other) const;      // at the step of `agent`
+  bool AreLinked(AgentId agent, AgentId other) const;  // at the step of `agent`
 
   std::unique_ptr<Proximity> proximity_;
   Step end_step_;

@@ -1,6 +1,7 @@
 #include "sim/posts.h"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 
 #include "base/check.h"
@@ -94,6 +95,44 @@ void PostBoard::Prune(Step base_step) {
     }
     authors_.erase(authors_.begin());
   }
+}
+
+BoardContents PostBoard::ContentsAt(Step step, Step horizon) const {
+  THRONG_CHECK(step >= base_step_);
+  BoardContents contents;
+  for (const std::vector<Post>& posts : by_author_) {
+    std::copy_if(posts.begin(), posts.end(), std::back_inserter(contents.posts), [&](const Post& post) {
+      return post.id.step < step && !rules_.IsOverIn(step, post.id.step);
+    });
+  }
+  const Step end = step + horizon;  // from here on is what the steps from `step` on have added
+  for (const auto& [made, posts] : likes_) {
+    if (rules_.IsOverIn(step, made)) continue;
+    for (const auto& [id, likes] : posts) {
+      std::map<Step, int64_t> amounts = {{step, likes.settled}};
+      for (const auto& [from, amount] : likes.pending) {
+        if (from < end) amounts[std::max(from, step)] += amount;
+      }
+      for (const auto& [from, amount] : amounts) {
+        if (amount != 0) contents.likes.push_back({id, from, amount});
+      }
+    }
+  }
+  std::sort(contents.likes.begin(), contents.likes.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.post, a.from) < std::tie(b.post, b.from); });
+  for (auto at = messages_.lower_bound(step); at != messages_.end() && at->first < end; ++at) {
+    const std::map<AgentId, std::vector<Message>> inboxes(at->second.begin(), at->second.end());
+    for (const auto& [to, inbox] : inboxes) {
+      for (const Message& message : inbox) contents.sent.push_back({at->first, to, message});
+    }
+  }
+  return contents;
+}
+
+void PostBoard::Restore(BoardContents contents) {
+  for (Post& post : contents.posts) Add(std::move(post));
+  for (const auto& likes : contents.likes) Like(likes.post, likes.from, likes.amount);
+  for (auto& sent : contents.sent) Send(sent.to, sent.from, std::move(sent.message));
 }
 
 size_t PostBoard::Bytes() const {

@@ -42,6 +42,23 @@ struct PostRules {
   bool IsOverIn(Step step, Step made) const { return made + latency + kept <= step; }
 };
 
+// For snapshots: what a board holds between two steps.
+struct BoardContents {
+  struct Likes {
+    PostId post;
+    Step from;  // those that count already have the step of the snapshot
+    int64_t amount;
+  };
+  struct Sent {
+    Step from;
+    AgentId to;
+    Message message;
+  };
+  std::vector<Post> posts;   // ordered by id
+  std::vector<Likes> likes;  // ordered by post, then `from`
+  std::vector<Sent> sent;    // ordered by `from`, receiver, sender
+};
+
 class PostBoard {
  public:
   // Throws kInvalid for a negative latency, or posts kept for less than a step.
@@ -70,8 +87,12 @@ class PostBoard {
   // Declares that steps before base_step will not be read again.
   void Prune(Step base_step);
 
-  // Nothing is kept: no post or like that may still be read, no message on its way.
-  bool IsEmpty() const { return num_posts_ == 0 && likes_.empty() && messages_.empty(); }
+  // What the steps from `step` on read of the steps before it. `horizon` is World::Horizon. `step` must not
+  // be before the base step. Does not depend on the order in which things were added.
+  BoardContents ContentsAt(Step step, Step horizon) const;
+  // Adds it to an empty board.
+  void Restore(BoardContents contents);
+
   size_t Bytes() const;
   size_t NumPosts() const { return num_posts_; }  // kept now
 

@@ -1,8 +1,11 @@
 #include "sim/posts.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
@@ -50,6 +53,47 @@ TEST(PostBoard, KeepsOnlyWhatSomebodyMayStillRead) {
   board.Prune(9);
   EXPECT_EQ(board.NumPosts(), 0u);
   EXPECT_LE(board.Bytes(), empty);
+}
+
+TEST(PostBoard, ItsContentsAreWhatStepsReadOfEarlierOnes) {
+  constexpr Step kHorizon = 4;
+  const PostRules rules = {2, 3};
+  const auto add = [](PostBoard& board, bool forwards) {
+    const PostId first{1, 1, 0}, second{1, 3, 0}, last{1, 4, 0};
+    const std::vector<std::function<void()>> writes = {
+        [&] { board.Like(first, 4, 2); },         [&] { board.Like(first, 5, -1); },
+        [&] { board.Like(second, 6, 3); },        [&] { board.Like(last, 8, 7); },  // by step 4
+        [&] { board.Send(2, 5, {3, "before"}); }, [&] { board.Send(2, 7, {3, "x"}); },
+        [&] { board.Send(0, 7, {1, "y"}); },      [&] { board.Send(0, 8, {1, "by step 4"}); }};
+    for (const PostId& id : {PostId{1, 0, 0}, first, second, last}) board.Add({id, "text"});
+    for (size_t i = 0; i < writes.size(); ++i) writes[forwards ? i : writes.size() - 1 - i]();
+  };
+  const auto texts = [](const BoardContents& contents) {
+    std::string all;
+    for (const Post& post : contents.posts) all += fmt::format("{}.{} ", post.id.by, post.id.step);
+    for (const auto& likes : contents.likes)
+      all += fmt::format("{}+{}@{} ", likes.post.step, likes.amount, likes.from);
+    for (const auto& sent : contents.sent)
+      all += fmt::format("{}>{}:{}@{} ", sent.message.from, sent.to, sent.message.text, sent.from);
+    return all;
+  };
+  const std::string at_4 = "1.0 1.1 1.3 1+2@4 1+-1@5 3+3@6 3>2:before@5 1>0:y@7 3>2:x@7 ";
+  const std::string at_5 = "1.1 1.3 1.4 1+1@5 3+3@6 4+7@8 3>2:before@5 1>0:y@7 3>2:x@7 1>0:by step 4@8 ";
+  for (const bool forwards : {true, false}) {
+    PostBoard board(4, rules);
+    add(board, forwards);
+    EXPECT_EQ(texts(board.ContentsAt(4, kHorizon)), at_4);
+    board.Prune(4);
+    EXPECT_EQ(texts(board.ContentsAt(4, kHorizon)), at_4);
+    EXPECT_EQ(texts(board.ContentsAt(5, kHorizon)), at_5);
+    PostBoard again(4, rules);
+    again.Prune(5);
+    again.Restore(board.ContentsAt(5, kHorizon));
+    EXPECT_EQ(texts(again.ContentsAt(5, kHorizon)), at_5);
+    for (Step step = 5; step < 9; ++step) {
+      EXPECT_EQ(again.LikesAt({1, 4, 0}, step), step == 8 ? 7 : 0);
+    }
+  }
 }
 
 TEST(FeedRanking, HasTheBestOfAllOrders) {

@@ -9,9 +9,10 @@ namespace throng::sim {
 
 namespace {
 
-constexpr uint32_t kForm = 1;  // of what is not minds
+constexpr uint32_t kForm = 2;  // of what is not minds
 
-// What the shortest agent, cell and announcement take, in bytes: a bound for counts in damaged files.
+// What the shortest agent, cell, announcement, post, like and message take, in bytes: a bound for counts in
+// damaged files.
 constexpr size_t kLeast = 1;
 
 Digest DigestOfSteps(const Digest& start, const std::vector<Digest>& steps) {
@@ -76,6 +77,65 @@ Snapshot::Agent ReadAgent(const World& world, AgentId id, ByteReader& in, Hasher
   return agent;
 }
 
+void WritePostId(ByteWriter& out, const PostId& id) { out.Add(id.by).Add(id.step).Add(id.number); }
+
+PostId ReadPostId(ByteReader& in) {
+  const auto by = in.Get<AgentId>();
+  const auto step = in.Get<Step>();
+  return {by, step, in.Get<uint32_t>()};
+}
+
+void WriteBoard(ByteWriter& out, const BoardContents& board) {
+  out.Add(uint64_t{board.posts.size()});
+  for (const Post& post : board.posts) {
+    WritePostId(out, post.id);
+    out.Add(std::string_view(post.text));
+  }
+  out.Add(uint64_t{board.likes.size()});
+  for (const auto& likes : board.likes) {
+    WritePostId(out, likes.post);
+    out.Add(likes.from).Add(likes.amount);
+  }
+  out.Add(uint64_t{board.sent.size()});
+  for (const auto& sent : board.sent) {
+    out.Add(sent.from).Add(sent.to).Add(sent.message.from).Add(std::string_view(sent.message.text));
+  }
+}
+
+BoardContents ReadBoard(const World& world, Step step, ByteReader& in) {
+  const PostRules rules = world.GetPostRules();
+  const auto must = [&](bool is_possible, const char* what) {
+    if (!is_possible) {
+      throw MakeError(ErrorCode::kCorrupt, "it has {} that cannot be there at step {}", what, step);
+    }
+  };
+  const auto is_read = [&](const PostId& id) {
+    return rules.latency > 0 && id.by < world.NumAgents() && id.step >= 0 && id.step < step &&
+           !rules.IsOverIn(step, id.step);
+  };
+  const auto is_to_come = [&](Step from) { return from >= step && from - step < world.Horizon(); };
+  BoardContents board;
+  for (size_t left = in.GetCount(kLeast); left > 0; --left) {
+    const PostId id = ReadPostId(in);
+    must(is_read(id) && (board.posts.empty() || board.posts.back().id < id), "a post");
+    board.posts.push_back({id, std::string(in.GetText())});
+  }
+  for (size_t left = in.GetCount(kLeast); left > 0; --left) {
+    const PostId id = ReadPostId(in);
+    const auto from = in.Get<Step>();
+    must(is_read(id) && is_to_come(from), "a like");
+    board.likes.push_back({id, from, in.Get<int64_t>()});
+  }
+  for (size_t left = in.GetCount(kLeast); left > 0; --left) {
+    const auto from = in.Get<Step>();
+    const auto to = in.Get<AgentId>();
+    const auto sender = in.Get<AgentId>();
+    must(is_to_come(from) && to < world.NumAgents() && sender < world.NumAgents(), "a message");
+    board.sent.push_back({from, to, {sender, std::string(in.GetText())}});
+  }
+  return board;
+}
+
 }  // namespace
 
 std::string WriteSnapshot(const Snapshot& snapshot) {
@@ -95,6 +155,7 @@ std::string WriteSnapshot(const Snapshot& snapshot) {
   for (const Heard& heard : snapshot.announced) {
     out.Add(heard.announcement.from).Add(std::string_view(heard.announcement.text)).Add(heard.by);
   }
+  WriteBoard(out, snapshot.board);
   return out.Take();
 }
 
@@ -132,6 +193,7 @@ Snapshot ReadSnapshot(const World& world, Step step, std::vector<Digest> step_ha
     std::string text(in.GetText());
     snapshot.announced.push_back({{from, std::move(text)}, in.Get<AgentId>()});
   }
+  snapshot.board = ReadBoard(world, step, in);
   if (!in.IsAtEnd()) throw Error(ErrorCode::kCorrupt, "it is longer than what it holds");
   return snapshot;
 }

@@ -38,6 +38,7 @@ struct Snapshot {
   std::vector<Agent> agents;     // by id
   std::vector<CellWrite> cells;  // that are not empty, ordered by position
   std::vector<Heard> announced;  // in the order in which they are heard, later ones too
+  BoardContents board;
 };
 
 // Without the hashes of steps, of which only a digest is written. The world must have a MindForm.

@@ -68,6 +68,8 @@ void WorldState::StartFrom(const Snapshot& from) {
   }
   for (const CellWrite& cell : from.cells) cells_[KeyOf(cell.pos)].push_back({from.step, cell.value});
   announced_ = from.announced;
+  posts_.Prune(from.step);
+  posts_.Restore(from.board);
 }
 
 const WorldState::Version& WorldState::VersionAt(AgentId id, Step step) const {

@@ -14,34 +14,31 @@ namespace {
 constexpr int kMaxVel = 1;
 constexpr const char* kAsleep = "sleeping";  // as Generative Agents writes it in actions
 
-// What a recorded agent would know that matters to scheduling: a digest of what it saw other agents begin to
-// do, and of its conversations, in order. Prompts carry it, so that an answer to a guess serves only an agent
-// that has really seen the same. Like an agent of Generative Agents, it notices who is near and what they do,
-// not the exact tile.
+// What a recorded agent would know that matters to scheduling: whom it has noticed doing what, and its
+// conversations. Prompts carry a digest of it, so that an answer to a guess serves only an agent that really
+// knows the same. Like an agent of Generative Agents, it notices who is near and what they do, not the exact
+// tile; and like the prompts there, which quote what is remembered without the time, it does not depend on
+// when that was, nor on whether it was seen again.
 class Memory : public sim::Mind {
  public:
-  using Sight = std::vector<std::pair<sim::AgentId, std::string>>;  // agents and their actions, ordered by id
-
   void Hash(Hasher& hasher) const override {
-    hasher.Add(digest).Add(uint64_t{sight.size()});
-    for (const auto& [id, action] : sight) hasher.Add(id).Add(action);
+    hasher.Add(digest);
+    for (const uint64_t what : noticed) hasher.Add(what);
   }
   void Write(ByteWriter& out) const override {
-    out.Add(digest).Add(uint64_t{sight.size()});
-    for (const auto& [id, action] : sight) out.Add(id).Add(std::string_view(action));
+    out.Add(digest).Add(uint64_t{noticed.size()});
+    for (const uint64_t what : noticed) out.Add(what);
   }
   static sim::MindPtr Read(ByteReader& in) {
     auto mind = std::make_shared<Memory>();
     mind->digest = in.GetDigest();
-    for (size_t left = in.GetCount(sizeof(sim::AgentId)); left > 0; --left) {
-      const auto id = in.Get<sim::AgentId>();
-      mind->sight.emplace_back(id, in.GetText());
-    }
+    mind->noticed.resize(in.GetCount(sizeof(uint64_t)));
+    for (uint64_t& what : mind->noticed) what = in.Get<uint64_t>();
     return mind;
   }
 
-  Digest digest;
-  Sight sight;  // what it saw in its last step
+  Digest digest;                  // the sum of the digests of all it knows
+  std::vector<uint64_t> noticed;  // of each agent and action, ascending
 };
 
 struct Noticed : sim::Intent {
@@ -100,7 +97,7 @@ class TraceWorld : public sim::World {
   std::string AgentName(sim::AgentId agent) const override { return trace_.agents[agent].name; }
   sim::Body StartBody(sim::AgentId agent) const override { return BodyAt(agent, 0); }
   sim::MindPtr StartMind(sim::AgentId) const override { return mind_; }
-  std::string MindForm() const override { return "memory 1"; }
+  std::string MindForm() const override { return "memory 2"; }
   sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return Memory::Read(in); }
 
   std::vector<sim::Link> Links() const override {
@@ -189,19 +186,16 @@ class TraceWorld : public sim::World {
   // The memory after this step's perception; the old one if nothing is new.
   static std::shared_ptr<const Memory> Notice(const sim::View& view) {
     auto old = std::static_pointer_cast<const Memory>(view.SelfMind());
-    Memory::Sight sight;
-    for (sim::Neighbour& other : view.Neighbours())
-      sight.emplace_back(other.id, std::move(other.body.status));
-    if (sight == old->sight) return old;
-    auto memory = std::make_shared<Memory>(*old);
-    Hasher hasher;
-    hasher.Add(old->digest);
-    for (const auto& seen : sight) {
-      if (!std::binary_search(old->sight.begin(), old->sight.end(), seen))
-        hasher.Add(seen.first).Add(seen.second);
+    std::shared_ptr<Memory> memory;
+    for (const sim::Neighbour& other : view.Neighbours()) {
+      const Digest what = Hasher().Add(other.id).Add(other.body.status).Finish();
+      if (std::binary_search(old->noticed.begin(), old->noticed.end(), what.low)) continue;
+      if (memory == nullptr) memory = std::make_shared<Memory>(*old);
+      memory->digest += what;
+      memory->noticed.push_back(what.low);
     }
-    memory->digest = hasher.Finish();
-    memory->sight = std::move(sight);
+    if (memory == nullptr) return old;
+    std::sort(memory->noticed.begin(), memory->noticed.end());
     return memory;
   }
 
@@ -274,7 +268,7 @@ class TraceWorld : public sim::World {
     const Digest joint = hasher.Finish();
     for (const size_t i : present) {
       auto memory = std::make_shared<Memory>(*memories[i]);
-      memory->digest = joint;
+      memory->digest += joint;
       memories[i] = std::move(memory);
     }
     return joint;

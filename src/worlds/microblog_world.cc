@@ -34,6 +34,19 @@ struct Person : sim::Mind {
     return fmt::format("follows {}; has read {:x}", fmt::join(*follows, ", "), read);
   }
 
+  void Write(ByteWriter& out) const override {
+    out.Add(uint64_t{follows->size()});
+    for (const sim::AgentId id : *follows) out.Add(id);
+    out.Add(read);
+  }
+  static sim::MindPtr Read(ByteReader& in) {
+    Ids whom(in.GetCount(sizeof(sim::AgentId)));
+    for (sim::AgentId& id : whom) id = in.Get<sim::AgentId>();
+    auto mind = std::make_shared<Person>(std::move(whom));
+    mind->read = in.Get<uint64_t>();
+    return mind;
+  }
+
   std::shared_ptr<const Ids> follows;  // ascending
   Digest follows_digest;
   // A digest of all that was shown: shows in the hash if an order of execution let anybody see anything else.
@@ -122,6 +135,8 @@ class MicroblogWorld final : public sim::World {
   sim::MindPtr StartMind(sim::AgentId agent) const override {
     return std::make_shared<Person>(StartFollows(agent));
   }
+  std::string MindForm() const override { return "person 1"; }
+  sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return Person::Read(in); }
 
   sim::Step Horizon() const override { return kHorizon; }
   sim::PostRules GetPostRules() const override { return kPosts; }

@@ -45,7 +45,8 @@ TEST_P(ExampleSnapshot, ARunFromItEndsAsTheWholeRunDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ExampleSnapshot, ::testing::Values("plaza", "followers", "colony"));
+INSTANTIATE_TEST_SUITE_P(All, ExampleSnapshot,
+                         ::testing::Values("plaza", "followers", "colony", "microblog"));
 
 }  // namespace
 }  // namespace throng::worlds

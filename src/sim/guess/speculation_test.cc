@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
@@ -106,6 +108,29 @@ class ForgetfulWorld : public WalkerWorld {
   mutable std::vector<Step> known_;  // by agent: its next step
 };
 
+// The first of two pairs meet in every fifth step, which they must then run together.
+class LinkedWorld : public BoardWorld {
+ public:
+  LinkedWorld() : BoardWorld(/*reads=*/false) {}
+  std::vector<Link> Links() const override {
+    std::vector<Link> links;
+    for (Step step = kEvery; step < 30; step += kEvery) links.push_back({step, 0, 2});
+    return links;
+  }
+  Task<void> Resolve(Step step, const std::vector<Member>& members, Commit&) const override {
+    const auto has = [&](AgentId id) {
+      return std::any_of(members.begin(), members.end(), [&](const Member& each) { return each.id == id; });
+    };
+    const bool is_linked = step > 0 && step % kEvery == 0;
+    if (is_linked && has(0) != has(2)) throw Error(ErrorCode::kInvalid, "a guess without the other");
+    if (is_linked && has(0)) ++met[step];
+    co_return;
+  }
+
+  static constexpr Step kEvery = 5;
+  mutable std::map<Step, int> met;  // how often the step was run with both, on guesses too
+};
+
 RunStats RunBoards(bool reads, Mode mode) {
   const BoardWorld world(reads);
   HashLlm llm(1);
@@ -176,6 +201,20 @@ TEST(Speculation, SurvivesAWorldThatCannotExpectFromAGuess) {
   options.mode = Mode::kSpeculative;
   EXPECT_EQ(RunWorld(world, second, options).hash, hash);
   EXPECT_GT(world.failures, 0u);
+}
+
+TEST(Speculation, GuessesThatThoseWhoAreLinkedMeet) {
+  const LinkedWorld world;
+  RunOptions options;
+  options.steps = 30;
+  HashLlm first(1), second(2);
+  const Digest hash = RunWorld(world, first, options).hash;
+  const std::map<Step, int> once = std::exchange(world.met, {});
+  options.mode = Mode::kSpeculative;
+  EXPECT_EQ(RunWorld(world, second, options).hash, hash);
+  int more = 0;
+  for (const auto& [step, times] : world.met) more += times - once.at(step);
+  EXPECT_GT(more, 0);
 }
 
 // What other agents write to cells is nobody's behaviour in sight, but makes guesses wrong all the same.

@@ -54,17 +54,21 @@ bool Speculator::MayJoin(AgentId id) const {
 // What failed alone may succeed together with an agent that has caught up, as in a conversation.
 bool Speculator::MayBegin(AgentId id) const { return !agents_[id].halted && MayJoin(id); }
 
-// Guesses that the agents at the same step and near this one run the step with it, and that no others matter.
+// Guesses that the agents at the same step and near or linked to this one run the step with it, and that no
+// others matter.
 std::vector<AgentId> Speculator::ClusterOf(AgentId id) const {
   const Step step = hypothetical_.FrontOf(id);
   std::vector<AgentId> members = {id};
+  const auto add = [&](AgentId other) {
+    if (hypothetical_.FrontOf(other) != step || !MayJoin(other)) return;
+    if (std::find(members.begin(), members.end(), other) == members.end()) members.push_back(other);
+  };
   for (size_t i = 0; i < members.size(); ++i) {
+    for (const AgentId other : graph_.LinkedTo(members[i], step)) add(other);
     const Pos pos = hypothetical_.FrontBody(members[i]).pos;
     const int64_t reach = 2 * (graph_.RulesOf(members[i]).radius_p + hypothetical_.MaxSpeed());
     for (const AgentId other : hypothetical_.FindAround(pos, reach, step)) {
-      if (hypothetical_.FrontOf(other) != step || !MayJoin(other)) continue;
-      if (!graph_.AreCoupledAt(members[i], pos, other, hypothetical_.FrontBody(other).pos)) continue;
-      if (std::find(members.begin(), members.end(), other) == members.end()) members.push_back(other);
+      if (graph_.AreCoupledAt(members[i], pos, other, hypothetical_.FrontBody(other).pos)) add(other);
     }
   }
   std::sort(members.begin(), members.end());

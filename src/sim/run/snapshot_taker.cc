@@ -34,11 +34,10 @@ void SnapshotTaker::BeginIfDue() {
   }
 }
 
-// Cells have their versions until they are pruned. What agents announce from now on is heard later than what
-// they have announced before the step.
+// Cells and what was posted have their versions until they are pruned. What agents announce from now on is
+// heard later than what they have announced before the step.
 void SnapshotTaker::Complete(const RunStats& stats) {
   is_complete_ = true;
-  has_posts_ = !state_.Posts().IsEmpty();
   snapshot_.counts = stats;
   snapshot_.counts -= beyond_;
   snapshot_.largest_cluster = largest_cluster_;
@@ -48,6 +47,7 @@ void SnapshotTaker::Complete(const RunStats& stats) {
   std::copy_if(
       state_.Announced().begin(), state_.Announced().end(), std::back_inserter(snapshot_.announced),
       [&](const Heard& heard) { return heard.by == kNobody || heard.announcement.from < heard_before; });
+  snapshot_.board = state_.Posts().ContentsAt(step_, world_.Horizon());
 }
 
 void SnapshotTaker::OnCommit(const RunStats& stats) {
@@ -59,7 +59,7 @@ void SnapshotTaker::OnBase(const Digest& start_hash, const std::vector<Digest>& 
   if (is_complete_) {
     snapshot_.start_hash = start_hash;
     snapshot_.step_hashes.assign(step_hashes.begin(), step_hashes.begin() + step_);
-    if (!has_posts_) sink_.Keep(snapshot_);
+    sink_.Keep(snapshot_);
     snapshot_ = {};
     is_complete_ = false;
     step_ = kNone;

@@ -55,8 +55,7 @@ class SnapshotTaker {
   Step due_ = kNone;   // of the next snapshot, which begins once an agent is about to reach it
   Step step_ = kNone;  // of the one being taken
   bool is_complete_ = false;
-  bool has_posts_ = false;  // some are kept in the state, or likes or messages: snapshots do not hold them
-  StepCounts beyond_;       // of steps from step_ on
+  StepCounts beyond_;  // of steps from step_ on
   uint32_t largest_cluster_;
   uint32_t largest_beyond_ = 0;
   Snapshot snapshot_;

@@ -110,17 +110,17 @@ TEST(Snapshot, ARunFromItEndsAsTheWholeRunDoes) {
   }
 }
 
-TEST(Snapshot, IsNotKeptWhilePostsAreRead) {
-  WalkerOptions walkers;
-  walkers.agents = 9;
-  walkers.posts = {.latency = 2, .kept = 6};
-  for (const Mode mode : kModes) {
-    RunOptions options = OptionsFor(mode);
-    Shelf shelf(kEvery);
-    options.snapshots = &shelf;
-    HashLlm llm(1);
-    RunWorld(WalkerWorld(walkers), llm, options);
-    EXPECT_TRUE(shelf.kept.empty()) << ModeName(mode);
+TEST(Snapshot, HoldsPostsLikesAndMessages) {
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    WalkerOptions walkers;
+    walkers.seed = seed;
+    walkers.agents = 9;
+    walkers.reserve = seed % 2 == 0 ? 0 : 2 * walkers.agents + 3;
+    walkers.rules = seed == 1 ? Rules{0, 0} : Rules{2, 1};
+    walkers.posts = {.latency = 1 + static_cast<Step>(seed % 3), .kept = 1 + 4 * static_cast<Step>(seed)};
+    walkers.horizon = seed == 2 ? 0 : 3 + static_cast<Step>(seed);
+    ExpectSameFromEverywhere(WalkerWorld(walkers),
+                             {{4, "remove 1"}, {6, "remove 3"}, {13, "add 3 3 3"}, {17, "tell 2 secret"}});
   }
 }
 
@@ -184,6 +184,7 @@ TEST(Snapshot, DamagedBytesAreRefusedInOneSentence) {
   walkers.agents = 8;
   walkers.reserve = 9;
   walkers.horizon = 5;
+  walkers.posts = {.latency = 2, .kept = 3};
   const WalkerWorld world(walkers);
   RunOptions options = OptionsFor(Mode::kOutOfOrder);
   Shelf shelf(12);

@@ -205,7 +205,10 @@ class WalkerWorld : public World {
   MindPtr ReadMind(AgentId, ByteReader& in) const override {
     const auto state = in.Get<uint64_t>();
     const auto nap_until = in.Get<Step>();
-    return std::make_shared<WalkerMind>(state, nap_until, in.Get<uint32_t>());
+    const auto children = in.Get<uint32_t>();
+    std::vector<AgentId> follows(in.GetCount(sizeof(AgentId)));
+    for (AgentId& agent : follows) agent = in.Get<AgentId>();
+    return std::make_shared<WalkerMind>(state, nap_until, children, std::move(follows));
   }
 
   Lookahead Declare(AgentId, Step, const Body& body, const MindPtr& mind) const override {
@@ -303,8 +306,10 @@ class WalkerWorld : public World {
       hasher.Add(state);
       for (const AgentId agent : follows) hasher.Add(agent);
     }
-    // Without `follows`: runs with posts have no snapshots.
-    void Write(ByteWriter& out) const override { out.Add(state).Add(nap_until).Add(children); }
+    void Write(ByteWriter& out) const override {
+      out.Add(state).Add(nap_until).Add(children).Add(uint64_t{follows.size()});
+      for (const AgentId agent : follows) out.Add(agent);
+    }
     uint64_t state;
     Step nap_until;
     uint32_t children;             // born so far
