@@ -107,12 +107,14 @@ TEST(TownRun, ATownThatEmbedsIsTheSameInEveryModeToo) {
   options.steps = 300;
   options.observers = {&minds};
   sim::RunWorld(*town, again, options);
+  size_t total = 0;
   for (const auto& [agent, texts] : asked) {
     const auto& mind = static_cast<const TownMind&>(*minds.last[agent]);
     EXPECT_LE(texts, mind.embeddings.Size());
     EXPECT_LE(mind.embeddings.Size(), mind.memories.Size());
-    EXPECT_GT(texts, 0u);
+    total += texts;
   }
+  EXPECT_GT(total, 0u);
 }
 
 TEST(TownRun, WithoutEmbeddingsPeopleRecallByWords) {

@@ -5,7 +5,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -151,12 +150,11 @@ class TestLlm : public llm::Llm {
   static std::string Embeddings(const llm::Request& request) {
     Json embeddings = Json::array();
     for (const Json& text : Json::parse(request.prompt).at("texts")) {
-      int sums[24] = {};
+      std::vector<int> sums(24);
       for (const uint64_t word : WordsOf(text.get<std::string>())) {
-        for (uint64_t i = 0; i < std::size(sums); ++i)
-          sums[i] += CounterRng(word, i).Next() % 2 == 0 ? 3 : -3;
+        for (uint64_t i = 0; i < sums.size(); ++i) sums[i] += CounterRng(word, i).Next() % 2 == 0 ? 3 : -3;
       }
-      embeddings.push_back(sums);
+      embeddings.push_back(Json(sums));
     }
     return embeddings.dump();
   }
