@@ -22,15 +22,15 @@ struct LocalLlm::Inbox {
 };
 
 void LocalLlm::Inbox::Put(uint64_t id, EngineResult result) {
-  llm::Completion completion{.id = id,
-                             .key = result.key,
-                             .finish = result.finish,
-                             // As servers send it, whose answers are JSON.
-                             .text = ReplaceInvalidUtf8(result.text),
-                             .prompt_tokens = result.prompt_tokens,
-                             .cached_prompt_tokens = result.cached_prompt_tokens,
-                             .output_tokens = static_cast<int>(result.tokens.size()),
-                             .error = std::move(result.error)};
+  llm::Completion completion;
+  completion.id = id;
+  completion.key = result.key;
+  completion.finish = result.finish;
+  completion.text = ReplaceInvalidUtf8(result.text);  // as servers send it, whose answers are JSON
+  completion.prompt_tokens = result.prompt_tokens;
+  completion.cached_prompt_tokens = result.cached_prompt_tokens;
+  completion.output_tokens = static_cast<int>(result.tokens.size());
+  completion.error = std::move(result.error);
   {
     std::lock_guard lock(mutex);
     stats.Count(completion);

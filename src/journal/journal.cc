@@ -129,6 +129,7 @@ void Journal::LookBack() {
   const auto number = [&](const char* sql) {
     return static_cast<sim::Step>(std::stoll(database_->TextOf(sql)));
   };
+  known_commits_.clear();
   known_steps_ = NumSteps();
   known_commits_end_ = number("SELECT coalesce(max(step), -1) + 1 FROM commits");
   known_data_end_ = number("SELECT coalesce(max(step), -1) + 1 FROM collected");
@@ -285,6 +286,7 @@ void Journal::EndSession(std::string_view outcome) {
   Touch();
   statement.Bind(std::string_view(NowUtc())).Bind(outcome).Run();
   Flush();
+  LookBack();  // the run may be repeated from this journal without a session
 }
 
 void Journal::Touch() {

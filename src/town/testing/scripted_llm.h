@@ -148,8 +148,9 @@ class TestLlm : public llm::Llm {
 
   // Each word is a direction of its own.
   static std::string Embeddings(const llm::Request& request) {
+    const Json arguments = Json::parse(request.prompt);
     Json embeddings = Json::array();
-    for (const Json& text : Json::parse(request.prompt).at("texts")) {
+    for (const Json& text : arguments.at("texts")) {
       std::vector<int> sums(24);
       for (const uint64_t word : WordsOf(text.get<std::string>())) {
         for (uint64_t i = 0; i < sums.size(); ++i) sums[i] += CounterRng(word, i).Next() % 2 == 0 ? 3 : -3;
