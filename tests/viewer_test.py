@@ -157,7 +157,8 @@ def check_timeline(viewer, journal):
     waiting = journal.rows("SELECT agent, step FROM calls WHERE issued_s <= ?1 AND issued_s + latency_s > ?1", moment)
     assert waiting, "nobody waits: the test needs another moment"
     for agent, step in waiting:
-        assert viewer.js("viewer.sides[0].lens.stepOf(viewer.sides[0].run.places.get(arguments[0]))", agent) == step
+        found = viewer.js("viewer.sides[0].lens.stepOf(viewer.sides[0].run.places.get(arguments[0]))", agent)
+        assert found == step, (agent, found, step, moment - begin)
     low, high, in_flight = map(int, re.match(r"steps (\d+) to (\d+), (\d+) calls in flight; ahead: ", viewer.text("standing")).groups())
     steps = [step for _, step in waiting]
     assert in_flight == len(waiting) and low <= min(steps) and max(steps) <= high and low < high, (viewer.text("standing"), waiting)

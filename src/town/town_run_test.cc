@@ -269,9 +269,8 @@ TEST(Town, HoldsBackFromPromptsWhatAForkHides) {
     std::string before;
     std::string after;
   };
-  const auto run = [](const Hidden& hidden) {
-    LoadOptions options;
-    options.hidden = {{kFrom, hidden}};
+  const auto run = [](const Hidden& hidden, bool embeds = false) {
+    const LoadOptions options = {.embeds = embeds, .hidden = {{kFrom, hidden}}};
     TestLlm llm;
     llm.keep_requests = true;
     RunTown(*LoadTown(TownDir(), options), llm, sim::Mode::kLockstep, 700);
@@ -287,6 +286,10 @@ TEST(Town, HoldsBackFromPromptsWhatAForkHides) {
     EXPECT_THAT(all.after, HasSubstr(held));
     EXPECT_THAT(none.after, Not(HasSubstr(held)));
   }
+  // What is left is recalled by its own embeddings.
+  const Prompts embedded = run({.observations = true}, /*embeds=*/true);
+  EXPECT_THAT(embedded.after, HasSubstr("You thought: "));
+  EXPECT_THAT(embedded.after, Not(HasSubstr("You began to ")));
   EXPECT_THROW(ParseHidden("--without", "plans,hope"), Error);
   EXPECT_TRUE(ParseHidden("--without", "plans,relations").relations);
 }

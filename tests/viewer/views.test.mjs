@@ -86,9 +86,9 @@ test('a journal that says when steps were done is shown as it says', () => {
   run.progress.push([1, 101.5, [10, 7]], [1, 103.5, [10, 9, 11, 1]], [2, 7, [10, 20, 11, 20]]);
   const progress = new Progress(run);
   assert.equal(progress.end, 6);
-  assert.deepEqual([0, 1.4, 1.5, 3.4, 3.5, 5.9, 6].map((time) => progress.stepAt(0, time)), [0, 0, 7, 7, 9, 9, 20]);
+  assert.deepEqual([0, 1.4, 1.5, 2.5, 3.4, 3.5, 5.9, 6].map((time) => progress.stepAt(0, time)), [0, 0, 7, 8, 8, 9, 9, 20]);
   assert.deepEqual([0, 3.4, 3.5, 6].map((time) => progress.stepAt(1, time)), [0, 0, 1, 20]);
-  assert.equal(progress.timeOf(8, [0]), 3.5);
+  assert.deepEqual([progress.timeOf(8, [0]), progress.timeOf(9, [0])], [2, 3.5]);  // a call was issued before the step's row
 });
 
 test('calls that guesses asked are in flight when they were, and hollow if they were wrong', () => {

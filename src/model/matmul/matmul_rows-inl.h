@@ -297,7 +297,8 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
             return tile.At(v, offset, bytes).InLanes();
           }
         }();
-        for (const auto& [x, tiles] : terms.terms) {
+        for (const Term& term : terms.terms) {
+          const QuantizedRows* const x = term.rows;
           const int8_t* x_codes = x->codes.data() + g0 * kGroup;
           size_t x_stride = x->groups * kGroup;
           if constexpr (UsesLevels<kType>()) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "town/content/json_file.h"
+#include "town/mind/hidden.h"
 
 namespace throng::town {
 namespace {
@@ -44,6 +45,16 @@ TEST(Recall, AnotherAnswerChangesNothing) {
   }
   EXPECT_TRUE(TakeEmbeddings("[[1,2],[2,1]]", mind));
   EXPECT_EQ(TakeEmbeddings("[[1,2,3]]", mind), std::nullopt);  // of another length than the memories'
+}
+
+TEST(Recall, WhatIsNotHiddenKeepsItsEmbedding) {
+  TownMind mind;
+  mind.memories.Append(0, 0, MemoryKind::kSaw, 1, "You saw Mia.");
+  mind.memories.Append(0, 0, MemoryKind::kThought, 1, "You thought: Mia is kind.");
+  TakeEmbeddings("[[1,1],[127,0],[0,127]]", mind);
+  const TownMind known = Without(mind, {.observations = true});
+  ASSERT_EQ(known.memories.Size(), 1u);
+  EXPECT_THAT(known.embeddings.CosinesTo({0, 1}), ElementsAre(Embeddings::kOne));
 }
 
 TEST(Recall, EmbeddingsBelongToTheMind) {

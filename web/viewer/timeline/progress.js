@@ -1,6 +1,6 @@
-// Who was where in the run at a moment of the backend's clock. A newer journal says when agents did their steps. Of an older one only
-// calls are known, when they were issued and when they arrived: between two of its calls an agent is taken to go evenly from one step
-// to the next.
+// Who was where in the run at a moment of the backend's clock. Calls are known, when they were issued and when they arrived. A newer
+// journal says, too, when agents did their steps, to a tenth of a second. Of an older one, an agent is taken to go evenly from one step to
+// the next between two of its calls.
 
 import {lastUpTo} from '../state/run.js';
 
@@ -71,20 +71,28 @@ export class Progress {
     }
   }
 
-  #waysOf({agents, places, progress, steps, isDone}, shifts) {
+  #waysOf({agents, places, progress, guesses, steps, isDone}, shifts) {
     const exact = new Set(progress.map(([session]) => session)), points = agents.map(() => []);
+    const keyOf = ({place, step, call}) => `${place} ${step} ${call}`, guessed = new Set(guesses.map(keyOf));
     this.#waits.forEach((waits, place) => {
-      for (const {from, to, step, call} of waits) if (!exact.has(call.session)) points[place].push({time: from, step}, {time: to, step});
+      for (const {from, to, step, call} of waits) {
+        const jumps = exact.has(call.session);
+        if (jumps && guessed.has(keyOf(call))) continue;  // was asked before the step was done
+        points[place].push({time: from, step, jumps}, {time: to, step, jumps});
+      }
     });
     for (const [session, s, done] of progress) {
       for (let index = 0; index < done.length; index += 2) {
-        const list = points[places.get(done[index])], time = s + shifts.get(session);
-        if (list) list.push({time, step: list.at(-1)?.step ?? 0}, {time, step: done[index + 1]});
+        points[places.get(done[index])]?.push({time: s + shifts.get(session), step: done[index + 1], jumps: true});
       }
     }
     return points.map((list) => {
       const way = [{time: 0, step: 0}];
-      for (const {time, step} of list) way.push({time: Math.max(time, way.at(-1).time), step: Math.max(step, way.at(-1).step)});
+      for (const {time, step, jumps} of list.sort((a, b) => a.time - b.time || a.step - b.step)) {
+        const last = way.at(-1), next = {time: Math.max(time, last.time), step: Math.max(step, last.step)};
+        if (jumps && next.step > last.step) way.push({time: next.time, step: last.step});
+        way.push(next);
+      }
       if (isDone) way.push({time: this.end, step: steps});
       return way;
     });
