@@ -20,8 +20,8 @@ struct LocalOptions {
   std::string kv_choice{};        // an earlier choice, as JSON; replaces kv, keys and values
   std::string kv_choice_in{};     // file that kv_choice comes from, for messages
   std::string softmax = "exact";  // or "sas": an approximation that computes less
-  uint64_t kv_budget_bytes =
-      0;  // hard limit for all caches together; 0: half of the device's memory that is free
+  // Hard limit for all caches together; 0: half of the device's memory that is free.
+  uint64_t kv_budget_bytes = 0;
   // Whether weights are copied for speed (model/matmul/repack.h): "on", "off", or "auto": if there is room
   // (ShouldRepack).
   std::string repack = "auto";
