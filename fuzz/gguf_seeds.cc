@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "model/gguf/gguf_writer.h"
+#include "seed_file.h"
 #include "vocabularies.h"
 
 using namespace throng::model;
@@ -33,13 +34,6 @@ std::vector<uint8_t> MakeFile(const TokenizerData& data, const char* chat_templa
   return writer.Finish();
 }
 
-bool Write(const std::string& path, const std::vector<uint8_t>& bytes) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return false;
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
-  return std::fclose(file) == 0 && written;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -49,7 +43,9 @@ int main(int argc, char** argv) {
   }
   const std::string dir = std::string(argv[1]) + "/";
   const bool written =
-      Write(dir + "bpe.gguf", MakeFile(throng::fuzz::ByteVocabulary("llama-bpe"), "<|im_start|>")) &&
-      Write(dir + "spm.gguf", MakeFile(throng::fuzz::SentencePieceVocabulary(), "[INST] <<SYS>> [/INST]"));
+      throng::fuzz::WriteSeed(dir + "bpe.gguf",
+                              MakeFile(throng::fuzz::ByteVocabulary("llama-bpe"), "<|im_start|>")) &&
+      throng::fuzz::WriteSeed(dir + "spm.gguf",
+                              MakeFile(throng::fuzz::SentencePieceVocabulary(), "[INST] <<SYS>> [/INST]"));
   return written ? 0 : 1;
 }

@@ -9,37 +9,19 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
-#include "kv/cache/block_pool.h"
-#include "kv/cache/sequence_cache.h"
-#include "kv/layer_codecs.h"
-#include "model/config.h"
 #include "model/gguf/gguf.h"
+#include "model/testing/compute_tokens.h"
 #include "model/testing/tiny_gemma.h"
 #include "model/testing/tiny_hybrid.h"
 #include "model/testing/tiny_latent.h"
 #include "model/testing/tiny_model.h"
-#include "model/transformer.h"
 
 namespace throng::model {
 namespace {
 
-// Computes three tokens. Throws an Error if the file is refused.
 void Compute(const std::vector<uint8_t>& bytes) {
-  const GgufFile file(bytes, "wild");
-  const auto transformer = LoadTransformer(file);
-  const ModelConfig& config = transformer->Config();
-  kv::BlockPool pool(
-      kv::WithReaches(kv::WithStates(kv::MakeLayout(kv::CodecFlags{.kv = "f16"}, config.cache_layers),
-                                     config.state_floats),
-                      config.cache_reaches),
-      size_t{1} << 28);
-  kv::SequenceCache cache(pool);
-  if (!cache.Reserve(3)) return;
-  const std::vector<int32_t> tokens = {0, 1, 2};
-  std::vector<float> logits(static_cast<size_t>(config.vocab_size));
-  const BatchItem item{tokens, &cache, 1};
   ThreadPool threads(1);
-  transformer->Forward({&item, 1}, threads, logits.data());
+  ComputeThreeTokens(GgufFile(bytes, "wild"), size_t{1} << 28, threads);
 }
 
 // Up to three changes of the header: a byte, or a word that becomes a small or a large number.
