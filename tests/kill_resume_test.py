@@ -34,6 +34,8 @@ CANONICAL = {
 ANSWERS = "SELECT * FROM calls ORDER BY step, agent, call"
 ANSWER_STEPS = "SELECT step FROM calls"
 SNAPSHOTS = "SELECT step FROM snapshots ORDER BY step"
+# A run that was killed after its last word is repeated from its start: nothing of it is left to do.
+IS_DONE = "SELECT 1 FROM manifest WHERE key = 'hash'"
 # So close to each other that some runs are killed while one is written.
 SNAPSHOT_EVERY = ["--snapshot-every", "10"]
 # What happens in the town from outside.
@@ -119,10 +121,11 @@ class Subject:
         self.throng, self.name, self.start, self.folder, self.seconds = throng, name, start, folder, seconds
         self.reference = folder / f"{name}.journal"
         begin = time.monotonic()
-        self.expected = finish([throng, *start, "--journal", self.reference])
+        self.expected = finish([throng, *start, *SNAPSHOT_EVERY, "--journal", self.reference])
         self.duration = time.monotonic() - begin
         self.canonical = canonical(self.reference)
         self.kills = self.runs = self.from_snapshots = 0
+        self.check_resumed(self.copy(self.reference))
 
     def resume(self, journal, *flags):
         return [self.throng, "resume", journal, "--quiet", "--json", *flags]
@@ -150,7 +153,7 @@ class Subject:
         if how == "beside a damaged snapshot" and snapshots:
             damage_snapshot(copy, snapshots.pop())
         flags = ["--from-start"] if how == "from its start" else []
-        first = snapshots[-1] if snapshots and not flags else 0
+        first = snapshots[-1] if snapshots and not flags and not rows(copy, IS_DONE) else 0
         self.from_snapshots += first > 0
         result = finish(self.resume(copy, "--real-time=false", *flags))
         assert result["hash"] == self.expected["hash"], f"{self.name}: the resumed run came out differently"
