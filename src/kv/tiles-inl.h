@@ -1,5 +1,5 @@
 // Loops of kernels over rows and dimensions: in the largest tiles that fit the registers, then in smaller
-// ones.
+// ones. The transposition of small blocks.
 #if defined(THRONG_KV_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_TILES_INL_H_
 #undef THRONG_KV_TILES_INL_H_
@@ -42,6 +42,20 @@ HWY_INLINE void ForDimensions(int head_dim, const Tile& tile) {
   if constexpr (kN > 8) {
     if (c < end) tile(hn::CappedTag<T, 8>(), std::integral_constant<int, 1>(), c);
   }
+}
+
+// Four vectors as the columns of 4 x 4 blocks: transposes each block.
+template <class DF>
+HWY_INLINE void TransposeBlocks(DF df, hn::Vec<DF>* v) {
+  const hn::RepartitionToWide<hn::RebindToUnsigned<DF>> dw;
+  const auto a = hn::BitCast(dw, hn::InterleaveLower(df, v[0], v[1]));
+  const auto b = hn::BitCast(dw, hn::InterleaveUpper(df, v[0], v[1]));
+  const auto c = hn::BitCast(dw, hn::InterleaveLower(df, v[2], v[3]));
+  const auto d = hn::BitCast(dw, hn::InterleaveUpper(df, v[2], v[3]));
+  v[0] = hn::BitCast(df, hn::InterleaveLower(dw, a, c));
+  v[1] = hn::BitCast(df, hn::InterleaveUpper(dw, a, c));
+  v[2] = hn::BitCast(df, hn::InterleaveLower(dw, b, d));
+  v[3] = hn::BitCast(df, hn::InterleaveUpper(dw, b, d));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -35,6 +35,15 @@ void MixF32(const float* values, const float* probabilities, const float* rescal
   MixFloat(values, probabilities, rescale, head_dim, num_rows, out);
 }
 
+void MixKeysF16(const float16_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+                int num_rows, float* out) {
+  MixKeysFloat(keys, nullptr, probabilities, rescale, dims, num_rows, out);
+}
+void MixKeysF32(const float* keys, const float* probabilities, const float* rescale, LatentDims dims,
+                int num_rows, float* out) {
+  MixKeysFloat(keys, nullptr, probabilities, rescale, dims, num_rows, out);
+}
+
 void MixRowsTarget(const float* values, size_t stride, const float* probabilities, const float* rescale,
                    int head_dim, int num_rows, float* out) {
   constexpr int kColumns = 64;  // of 64 rows, 16 KiB, which stay in the first cache for all rows of `out`
@@ -71,6 +80,8 @@ HWY_EXPORT(ScoreF16);
 HWY_EXPORT(ScoreF32);
 HWY_EXPORT(MixF16);
 HWY_EXPORT(MixF32);
+HWY_EXPORT(MixKeysF16);
+HWY_EXPORT(MixKeysF32);
 HWY_EXPORT(MixRowsTarget);
 HWY_EXPORT(AppendF16);
 HWY_EXPORT(AppendF32);
@@ -83,6 +94,7 @@ struct Half {
   static constexpr OpenType kOpen = OpenType::kF16;
   static void Score(auto... arguments) { HWY_DYNAMIC_DISPATCH(ScoreF16)(arguments...); }
   static void Mix(auto... arguments) { HWY_DYNAMIC_DISPATCH(MixF16)(arguments...); }
+  static void MixKeys(auto... arguments) { HWY_DYNAMIC_DISPATCH(MixKeysF16)(arguments...); }
   static void Append(auto... arguments) { HWY_DYNAMIC_DISPATCH(AppendF16)(arguments...); }
   static void Decode(auto... arguments) { HWY_DYNAMIC_DISPATCH(DecodeF16)(arguments...); }
 };
@@ -93,6 +105,7 @@ struct Single {
   static constexpr OpenType kOpen = OpenType::kF32;
   static void Score(auto... arguments) { HWY_DYNAMIC_DISPATCH(ScoreF32)(arguments...); }
   static void Mix(auto... arguments) { HWY_DYNAMIC_DISPATCH(MixF32)(arguments...); }
+  static void MixKeys(auto... arguments) { HWY_DYNAMIC_DISPATCH(MixKeysF32)(arguments...); }
   static void Append(auto... arguments) { HWY_DYNAMIC_DISPATCH(AppendF32)(arguments...); }
   static void Decode(auto... arguments) { HWY_DYNAMIC_DISPATCH(DecodeF32)(arguments...); }
 };
@@ -127,6 +140,10 @@ class Float : public OpenCodec {
   void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
            float* out) const override {
     Format::Mix(reinterpret_cast<const Element*>(values), probabilities, rescale, head_dim_, num_rows, out);
+  }
+  void MixKeys(const uint8_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+               int num_rows, float* out) const override {
+    Format::MixKeys(reinterpret_cast<const Element*>(keys), probabilities, rescale, dims, num_rows, out);
   }
 
   void Append(Part part, uint8_t* page, int first, int count, const float* rows,

@@ -37,11 +37,11 @@ HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float16_t* p) {
 // more. That is right for subnormals too, which the multiplication makes normal.
 template <class DF>
 HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const E4m3* p) {
-  const hn::RebindToUnsigned<DF> du;
-  const auto bits = hn::PromoteTo(du, hn::LoadU(hn::Rebind<uint8_t, DF>(), &p->bits));
-  const auto sign = hn::ShiftLeft<24>(hn::And(bits, hn::Set(du, 0x80)));
-  const auto rest = hn::ShiftLeft<20>(hn::And(bits, hn::Set(du, 0x7f)));
-  return hn::Mul(hn::BitCast(df, hn::Or(sign, rest)), hn::Set(df, 0x1p120f));
+  const hn::RebindToSigned<DF> di;
+  const auto bits = hn::PromoteTo(di, hn::LoadU(hn::Rebind<uint8_t, DF>(), &p->bits));
+  const auto signs = hn::ShiftRight<4>(hn::ShiftLeft<24>(bits));  // five copies of the sign, then the rest
+  return hn::Mul(hn::BitCast(df, hn::And(signs, hn::Set(di, static_cast<int32_t>(0x87ffffff)))),
+                 hn::Set(df, 0x1p120f));
 }
 
 // Stores with NaN as 0 and clamped.
@@ -226,6 +226,48 @@ void MixFloat(const T* values, const float* probabilities, const float* rescale,
       }
     }
     MixFloat(part, {kPartChannels, d}, probabilities, rescale, channels, num_rows, out + first);
+  }
+}
+
+// Stores each block of four lanes, `stride` elements apart.
+template <class DF>
+HWY_INLINE void StoreBlocks(DF df, hn::Vec<DF> v, size_t stride, float* to) {
+  if constexpr (hn::MaxLanes(df) <= 4) {
+    hn::StoreU(v, df, to);
+  } else {
+    const hn::Half<DF> half;
+    StoreBlocks(half, hn::LowerHalf(half, v), stride, to);
+    StoreBlocks(half, hn::UpperHalf(half, v), stride, to + hn::Lanes(half) / 4 * stride);
+  }
+}
+
+// Of a latent page, whose keys are its values: values are widened and transposed, a part at a time, for all rows.
+// scales: [64], of tokens; null: 1. Results are those of Mix over the decoded keys.
+template <typename T>
+void MixKeysFloat(const T* keys, const float* scales, const float* probabilities, const float* rescale,
+                  LatentDims dims, int num_rows, float* out) {
+  const hn::CappedTag<float, 16> df;
+  HWY_ALIGN float part[kPageTokens * kPartChannels];
+  for (int first = 0; first < dims.value; first += kPartChannels) {
+    const int channels = HWY_MIN(kPartChannels, dims.value - first);
+    for (size_t t = 0; t < kPageTokens; t += hn::Lanes(df)) {
+      const auto scale = scales == nullptr ? hn::Set(df, 1.0f) : hn::LoadU(df, scales + t);
+      for (int i = 0; i < channels; i += 4) {
+        hn::Vec<decltype(df)> v[4];
+        HWY_UNROLL(4)
+        for (int j = 0; j < 4; ++j) {
+          const T* from = keys + static_cast<size_t>(first + i + j) * kPageTokens + t;
+          v[j] = hn::Mul(LoadFloat(df, from), scale);
+        }
+        TransposeBlocks(df, v);
+        HWY_UNROLL(4)
+        for (int j = 0; j < 4; ++j) {
+          StoreBlocks(df, v[j], 4 * kPartChannels, part + (t + j) * kPartChannels + i);
+        }
+      }
+    }
+    MixFloat(part, {kPartChannels, static_cast<size_t>(dims.value)}, probabilities, rescale, channels, num_rows,
+             out + first);
   }
 }
 

@@ -93,6 +93,11 @@ void MixFp8(const E4m3* values, const float* scales, const float* probabilities,
   }
 }
 
+void MixKeysFp8(const E4m3* keys, const float* scales, const float* probabilities, const float* rescale,
+                LatentDims dims, int num_rows, float* out) {
+  MixKeysFloat(keys, scales, probabilities, rescale, dims, num_rows, out);
+}
+
 void DecodeFp8(Part part, const E4m3* page, int head_dim, float* block) {
   DecodeFloat(part, page, head_dim, block);
 }
@@ -108,6 +113,7 @@ namespace {
 HWY_EXPORT(EncodeToken);
 HWY_EXPORT(ScoreFp8);
 HWY_EXPORT(MixFp8);
+HWY_EXPORT(MixKeysFp8);
 HWY_EXPORT(DecodeFp8);
 
 class Fp8 : public Codec {
@@ -149,6 +155,11 @@ class Fp8 : public Codec {
            float* out) const override {
     HWY_DYNAMIC_DISPATCH(MixFp8)
     (Elements(values), Scales(Part::kValues, values), probabilities, rescale, head_dim_, num_rows, out);
+  }
+  void MixKeys(const uint8_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+               int num_rows, float* out) const override {
+    HWY_DYNAMIC_DISPATCH(MixKeysFp8)
+    (Elements(keys), Scales(Part::kKeys, keys), probabilities, rescale, dims, num_rows, out);
   }
 
  private:

@@ -12,6 +12,7 @@
 #include "kv/gear/gear_dot-inl.h"
 #include "kv/gear/gear_fold-inl.h"
 #include "kv/gear/gear_tile-inl.h"
+#include "kv/tiles-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -44,23 +45,6 @@ HWY_INLINE void Down(const GearLayout& layout, const Tile& tile, const float* co
     for (int r = 0; r < kRows; ++r) even[r] = hn::Add(even[r], odd[r]);
     hn::Store(ReduceBlocks<kRows>(df, even, Plus()), df, down + j);
   }
-}
-
-template <class DF>
-using Wide = hn::RepartitionToWide<hn::RebindToUnsigned<DF>>;
-
-// Four vectors as the columns of 4 x 4 blocks: transposes each block.
-template <class DF>
-HWY_INLINE void TransposeBlocks(DF df, V<DF>* v) {
-  const Wide<DF> dw;
-  const auto a = hn::BitCast(dw, hn::InterleaveLower(df, v[0], v[1]));
-  const auto b = hn::BitCast(dw, hn::InterleaveUpper(df, v[0], v[1]));
-  const auto c = hn::BitCast(dw, hn::InterleaveLower(df, v[2], v[3]));
-  const auto d = hn::BitCast(dw, hn::InterleaveUpper(df, v[2], v[3]));
-  v[0] = hn::BitCast(df, hn::InterleaveLower(dw, a, c));
-  v[1] = hn::BitCast(df, hn::InterleaveUpper(dw, a, c));
-  v[2] = hn::BitCast(df, hn::InterleaveLower(dw, b, d));
-  v[3] = hn::BitCast(df, hn::InterleaveUpper(dw, b, d));
 }
 
 // The index at which four interleaved rows keep elements [i, i + N), N <= 16; part j is 16 j floats further.
