@@ -97,7 +97,9 @@ TEST_P(MixedPuritySlow, LayersHeadsKeysAndValuesDiffer) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Mixed, MixedPuritySlow,
-                         ::testing::Values("f32+f16|kivi4+gear2|flashq-mixed:bits=2442+kivi2|rot4+rot2",
+                         ::testing::Values("rot3/flashq2+kivi3/rot2|flashq4/gear2+f16/int4",
+                                           "kivi2:sink=64/rot3:sink=64+kvarn:sink=64/flashq2:sink=64",
+                                           "f32+f16|kivi4+gear2|flashq-mixed:bits=2442+kivi2|rot4+rot2",
                                            "flashq-mixed:bits=42|f16+rot3|gear2+kivi2:g=32",
                                            "flashq-mixed:bits=42,buffer=int8|flashq2:buffer=int8+rot4"));
 

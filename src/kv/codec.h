@@ -80,7 +80,7 @@ class Codec {
   virtual float NextScale(Part part, const uint8_t* encoded) const { return 0.0f; }
 
   // False for bytes, for example of a crafted file, that no block encodes to and that would take Decode,
-  // Score or Mix outside their buffers.
+  // Score or Mix outside their buffers, or whose scale of the whole page is not finite.
   virtual bool Accepts(Part part, const uint8_t* encoded) const { return true; }
 
   // Converts a query row to the form that Score reads (for example INT8 with a scale), once per row, not per

@@ -317,6 +317,27 @@ TEST_P(CodecTest, MixOfKeysAgreesWithDecodedKeys) {
   }
 }
 
+// Latent pages of floats are transposed in parts: the bits are those of the decoded page.
+TEST(LatentMixTest, OfFloatsIsThatOfDecodedKeys) {
+  for (const char* name : {"f32", "f16", "fp8"}) {
+    for (const LatentDims dims : {LatentDims{576, 512}, LatentDims{80, 72}, LatentDims{8, 8}}) {
+      SCOPED_TRACE(std::string(name) + " " + std::to_string(dims.value));
+      const auto codec = ParseCodec(name, dims.key);
+      std::vector<float> block = Normal(kPageTokens * dims.key, 40);
+      for (int i = 0; i < kPageTokens * dims.key; i += 7) block[i] *= 1e-4f;  // subnormal in E4M3
+      AlignedBytes keys(codec->Bytes(Part::kKeys));
+      codec->Encode(Part::kKeys, block.data(), keys.data());
+      for (const int rows : {1, 19, 64}) {
+        const std::vector<float> p = Normal(rows * kPageTokens, 41), rescale = Normal(rows, 42);
+        std::vector<float> out = Normal(rows * dims.value, 43), expected = out;
+        codec->MixKeys(keys.data(), p.data(), rescale.data(), dims, rows, out.data());
+        codec->Codec::MixKeys(keys.data(), p.data(), rescale.data(), dims, rows, expected.data());
+        EXPECT_TRUE(SameBits(out, expected)) << rows;
+      }
+    }
+  }
+}
+
 TEST_P(CodecTest, RowsDoNotDependOnOtherRows) {
   const AlignedBytes keys = Encode(Part::kKeys, Normal(kPageTokens * d_, 8));
   const AlignedBytes values = Encode(Part::kValues, Normal(kPageTokens * d_, 9));

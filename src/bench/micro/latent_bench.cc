@@ -59,7 +59,7 @@ void Mix(benchmark::State& state, const std::string& name, int num_rows) {
 
 void RegisterAll() {
   for (const CodecEntry& entry : CodecTable()) {
-    for (const auto& [part, run] : {std::pair("Score", Score), std::pair("Mix", Mix)}) {
+    for (const auto& [part, run] : {std::pair("Score", &Score), std::pair("Mix", &Mix)}) {
       for (const int num_rows : {32, 128}) {
         const std::string name = std::string(part) + "/" + entry.name + "/" + std::to_string(num_rows);
         benchmark::RegisterBenchmark(name.c_str(), [run, &entry, num_rows](benchmark::State& state) {

@@ -36,6 +36,7 @@ enum class Feature {
   kHead576,
   kOddHead,
   kSas,
+  kHeadsDiffer,
   kKeyBias,
   kSinks,
   kRecent,
@@ -68,6 +69,10 @@ const FeatureLine kFeatures[] = {
     {Feature::kHead576, "head size 576", nullptr},
     {Feature::kOddHead, "head sizes that are no multiple of 8, or above 576", "must be a multiple of 8"},
     {Feature::kSas, "`--softmax sas`", nullptr},
+    {Feature::kHeadsDiffer,
+     "other codecs in other heads (`rot4/kivi2`, `--kv auto`)",
+     "among the codecs of single heads",
+     {"flashq-mixed", "flashq-mixed:buffer=int8"}},
     {Feature::kKeyBias, "keys stored without their projection's bias", nullptr},
     {Feature::kSinks,
      "`sink=`",
@@ -168,7 +173,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   // flashq-mixed names its bits here; otherwise the engine chooses them.
   std::string Codec() const {
     const std::string codec = kv::LacksHeadBits(GetParam()) ? kv::WithHeadBits(GetParam(), "24") : GetParam();
-    return kv::WithWindow(codec, window_);
+    return kv::WithWindow(first_head_ + codec, window_);
   }
 
   void UseModel(const model::TinyModel& shape) {
@@ -211,6 +216,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   void Forks();
   void Files();
   void Spilling();
+  void HeadsDiffer();
   void KeyBias();
   void States();
   void ReleasedPages();
@@ -223,6 +229,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<EngineRig> rig_;
   kv::FineWindow window_{};
+  std::string first_head_;  // "rot3/": the codec of the first head, before those of the others
 };
 
 void CodecSupportTest::ThePrefixCache() {
@@ -320,6 +327,20 @@ void CodecSupportTest::Spilling() {
   EXPECT_GT(rig.Metric("throng:restored_blocks_total"), restored);
 }
 
+// The answer is the same whatever happens to pages on the way, and not that of one codec in all heads.
+void CodecSupportTest::HeadsDiffer() {
+  const Answer alike = Rig().Ask(Ask(1));
+  first_head_ = GetParam() == "rot3" ? "kivi3/" : "rot3/";
+  const Answer answer = Rig({.chunk_tokens = 7}).Ask(Ask(1));
+  EXPECT_FALSE(kv::SameBits(answer.logits[0], alike.logits[0]));
+  ExpectSame(Rig({.chunk_tokens = 200}).Ask(Ask(1)), answer);
+  ThePrefixCache();
+  Batches();
+  Forks();
+  Files();
+  Spilling();
+}
+
 // The answer is the same whatever happens to pages on the way, with a window too.
 void CodecSupportTest::KeyBias() {
   for (const int window : {0, 80}) {
@@ -406,6 +427,8 @@ void CodecSupportTest::Works(Feature feature) {
     case Feature::kSas:
       return ExpectGoodAnswer({.softmax = kv::SoftmaxKind::kSas},
                               GetParam() == "f32" ? kErrorOfSas : Expected());
+    case Feature::kHeadsDiffer:
+      return HeadsDiffer();
     case Feature::kKeyBias:
       return KeyBias();
     case Feature::kSinks:
@@ -457,6 +480,7 @@ TEST_P(CodecSupportTest, WorksOrIsRefusedAsTheTableSays) {
   for (const FeatureLine& line : kFeatures) {
     SCOPED_TRACE(line.name);
     window_ = {};
+    first_head_.clear();
     ASSERT_NO_FATAL_FAILURE(Try(line));
   }
 }

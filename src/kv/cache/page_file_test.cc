@@ -297,6 +297,28 @@ TEST(GearAcceptsTest, RefusesOutliersBeyondTheChannelsOfAWideHead) {
   EXPECT_FALSE(codec->Accepts(Part::kKeys, encoded.data()));
 }
 
+TEST(FlashqAcceptsTest, RefusesScalesThatAreNotFinite) {
+  for (const char* name : {"flashq4", "flashq2", "flashq4:buffer=int8"}) {
+    const auto codec = ParseCodec(name, kDim);
+    for (const Part part : {Part::kKeys, Part::kValues}) {
+      AlignedBytes encoded(codec->Bytes(part));
+      codec->Encode(part, Normal(kPageTokens * kDim, 1).data(), encoded.data());
+      EXPECT_TRUE(codec->Accepts(part, encoded.data()));
+      // The page's scale, and with buffer=int8 that of the next page, are last.
+      for (size_t at = codec->Count(part).codes + 2 * kDim; at < codec->Bytes(part); at += sizeof(float)) {
+        float good;
+        std::memcpy(&good, encoded.data() + at, sizeof(good));
+        for (const float bad : {NAN, INFINITY, -INFINITY}) {
+          std::memcpy(encoded.data() + at, &bad, sizeof(bad));
+          EXPECT_FALSE(codec->Accepts(part, encoded.data())) << name << " " << bad;
+        }
+        std::memcpy(encoded.data() + at, &good, sizeof(good));
+      }
+      EXPECT_TRUE(codec->Accepts(part, encoded.data()));
+    }
+  }
+}
+
 TEST(GearAcceptsTest, RefusesOutliersOutsideOfThePage) {
   const auto codec = ParseCodec("gear2", kDim);
   for (const Part part : {Part::kKeys, Part::kValues}) {

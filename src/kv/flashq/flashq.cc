@@ -76,6 +76,13 @@ class Flashq : public Codec {
     return mean;
   }
 
+  // Scales that are not finite would make all scores of a page NaN.
+  bool Accepts(Part part, const uint8_t* encoded) const override {
+    float scale;
+    std::memcpy(&scale, encoded + Count(part).codes + 2 * static_cast<size_t>(head_dim_), sizeof(scale));
+    return std::isfinite(scale) && std::isfinite(NextScale(part, encoded));
+  }
+
   void Decode(Part part, const uint8_t* encoded, float* block) const override {
     const size_t d = static_cast<size_t>(head_dim_);
     const uint8_t* scales = encoded + Count(part).codes;

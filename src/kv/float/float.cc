@@ -37,11 +37,11 @@ void MixF32(const float* values, const float* probabilities, const float* rescal
 
 void MixKeysF16(const float16_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
                 int num_rows, float* out) {
-  MixKeysFloat(keys, nullptr, probabilities, rescale, dims, num_rows, out);
+  MixKeysFloat(keys, probabilities, rescale, dims, num_rows, out);
 }
 void MixKeysF32(const float* keys, const float* probabilities, const float* rescale, LatentDims dims,
                 int num_rows, float* out) {
-  MixKeysFloat(keys, nullptr, probabilities, rescale, dims, num_rows, out);
+  MixKeysFloat(keys, probabilities, rescale, dims, num_rows, out);
 }
 
 void MixRowsTarget(const float* values, size_t stride, const float* probabilities, const float* rescale,

@@ -34,14 +34,18 @@ HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float16_t* p) {
 }
 
 // The sign, and exponent and mantissa in the places that they have in f32, where the exponent's offset is 120
-// more. That is right for subnormals too, which the multiplication makes normal.
+// more: the number times 2^-120. That is right for subnormals too.
+constexpr float kE4m3Factor = 0x1p120f;
 template <class DF>
-HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const E4m3* p) {
+HWY_INLINE hn::Vec<DF> LoadSmall(DF df, const E4m3* p) {
   const hn::RebindToSigned<DF> di;
   const auto bits = hn::PromoteTo(di, hn::LoadU(hn::Rebind<uint8_t, DF>(), &p->bits));
   const auto signs = hn::ShiftRight<4>(hn::ShiftLeft<24>(bits));  // five copies of the sign, then the rest
-  return hn::Mul(hn::BitCast(df, hn::And(signs, hn::Set(di, static_cast<int32_t>(0x87ffffff)))),
-                 hn::Set(df, 0x1p120f));
+  return hn::BitCast(df, hn::And(signs, hn::Set(di, static_cast<int32_t>(0x87ffffff))));
+}
+template <class DF>
+HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const E4m3* p) {
+  return hn::Mul(LoadSmall(df, p), hn::Set(df, kE4m3Factor));
 }
 
 // Stores with NaN as 0 and clamped.
@@ -241,24 +245,21 @@ HWY_INLINE void StoreBlocks(DF df, hn::Vec<DF> v, size_t stride, float* to) {
   }
 }
 
-// Of a latent page, whose keys are its values: values are widened and transposed, a part at a time, for all rows.
-// scales: [64], of tokens; null: 1. Results are those of Mix over the decoded keys.
-template <typename T>
-void MixKeysFloat(const T* keys, const float* scales, const float* probabilities, const float* rescale,
-                  LatentDims dims, int num_rows, float* out) {
+// Of a latent page, whose keys are its values: they are widened and transposed, a part at a time, for all rows.
+// load(df, key, t): a vector of one element of tokens [t, t + N), stored at `key`. Results are those of Mix over
+// the decoded keys.
+template <typename T, class Load>
+HWY_INLINE void MixKeysFloat(const T* keys, const Load& load, const float* probabilities, const float* rescale,
+                             LatentDims dims, int num_rows, float* out) {
   const hn::CappedTag<float, 16> df;
   HWY_ALIGN float part[kPageTokens * kPartChannels];
   for (int first = 0; first < dims.value; first += kPartChannels) {
     const int channels = HWY_MIN(kPartChannels, dims.value - first);
     for (size_t t = 0; t < kPageTokens; t += hn::Lanes(df)) {
-      const auto scale = scales == nullptr ? hn::Set(df, 1.0f) : hn::LoadU(df, scales + t);
       for (int i = 0; i < channels; i += 4) {
         hn::Vec<decltype(df)> v[4];
         HWY_UNROLL(4)
-        for (int j = 0; j < 4; ++j) {
-          const T* from = keys + static_cast<size_t>(first + i + j) * kPageTokens + t;
-          v[j] = hn::Mul(LoadFloat(df, from), scale);
-        }
+        for (int j = 0; j < 4; ++j) v[j] = load(df, keys + static_cast<size_t>(first + i + j) * kPageTokens + t, t);
         TransposeBlocks(df, v);
         HWY_UNROLL(4)
         for (int j = 0; j < 4; ++j) {
@@ -269,6 +270,12 @@ void MixKeysFloat(const T* keys, const float* scales, const float* probabilities
     MixFloat(part, {kPartChannels, static_cast<size_t>(dims.value)}, probabilities, rescale, channels, num_rows,
              out + first);
   }
+}
+template <typename T>
+void MixKeysFloat(const T* keys, const float* probabilities, const float* rescale, LatentDims dims, int num_rows,
+                  float* out) {
+  const auto load = [](auto df, const T* key, size_t) THRONG_INLINE_ATTR { return LoadFloat(df, key); };
+  MixKeysFloat(keys, load, probabilities, rescale, dims, num_rows, out);
 }
 
 template <typename T>
