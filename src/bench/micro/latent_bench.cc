@@ -1,5 +1,5 @@
-// Latent pages, whose values are the first elements of their keys: Score and MixKeys of one page by rows, for each
-// codec, on one thread. Four pages in turns, so that they are in the processor's cache.
+// Latent pages, whose values are the first elements of their keys: Score and MixKeys of one page by rows, for
+// each codec, on one thread. Four pages in turns, so that they are in the processor's cache.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -36,7 +36,8 @@ void Score(benchmark::State& state, const std::string& name, int num_rows) {
   Pages pages(*codec);
   const std::vector<float> query = Normal(kDims.key, 10);
   AlignedBytes prepared(num_rows * codec->QueryBytes());
-  for (int r = 0; r < num_rows; ++r) codec->PrepareQuery(query.data(), prepared.data() + r * codec->QueryBytes());
+  for (int r = 0; r < num_rows; ++r)
+    codec->PrepareQuery(query.data(), prepared.data() + r * codec->QueryBytes());
   std::vector<float> scores(static_cast<size_t>(num_rows) * kPageTokens);
   for (auto _ : state) {
     codec->Score(pages.Next(), prepared.data(), num_rows, scores.data());

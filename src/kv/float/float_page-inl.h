@@ -245,12 +245,12 @@ HWY_INLINE void StoreBlocks(DF df, hn::Vec<DF> v, size_t stride, float* to) {
   }
 }
 
-// Of a latent page, whose keys are its values: they are widened and transposed, a part at a time, for all rows.
-// load(df, key, t): a vector of one element of tokens [t, t + N), stored at `key`. Results are those of Mix over
-// the decoded keys.
+// Of a latent page, whose keys are its values: they are widened and transposed, a part at a time, for all
+// rows. load(df, key, t): a vector of one element of tokens [t, t + N), stored at `key`. Results are those of
+// Mix over the decoded keys.
 template <typename T, class Load>
-HWY_INLINE void MixKeysFloat(const T* keys, const Load& load, const float* probabilities, const float* rescale,
-                             LatentDims dims, int num_rows, float* out) {
+HWY_INLINE void MixKeysFloat(const T* keys, const Load& load, const float* probabilities,
+                             const float* rescale, LatentDims dims, int num_rows, float* out) {
   const hn::CappedTag<float, 16> df;
   HWY_ALIGN float part[kPageTokens * kPartChannels];
   for (int first = 0; first < dims.value; first += kPartChannels) {
@@ -259,7 +259,8 @@ HWY_INLINE void MixKeysFloat(const T* keys, const Load& load, const float* proba
       for (int i = 0; i < channels; i += 4) {
         hn::Vec<decltype(df)> v[4];
         HWY_UNROLL(4)
-        for (int j = 0; j < 4; ++j) v[j] = load(df, keys + static_cast<size_t>(first + i + j) * kPageTokens + t, t);
+        for (int j = 0; j < 4; ++j)
+          v[j] = load(df, keys + static_cast<size_t>(first + i + j) * kPageTokens + t, t);
         TransposeBlocks(df, v);
         HWY_UNROLL(4)
         for (int j = 0; j < 4; ++j) {
@@ -267,13 +268,13 @@ HWY_INLINE void MixKeysFloat(const T* keys, const Load& load, const float* proba
         }
       }
     }
-    MixFloat(part, {kPartChannels, static_cast<size_t>(dims.value)}, probabilities, rescale, channels, num_rows,
-             out + first);
+    MixFloat(part, {kPartChannels, static_cast<size_t>(dims.value)}, probabilities, rescale, channels,
+             num_rows, out + first);
   }
 }
 template <typename T>
-void MixKeysFloat(const T* keys, const float* probabilities, const float* rescale, LatentDims dims, int num_rows,
-                  float* out) {
+void MixKeysFloat(const T* keys, const float* probabilities, const float* rescale, LatentDims dims,
+                  int num_rows, float* out) {
   const auto load = [](auto df, const T* key, size_t) THRONG_INLINE_ATTR { return LoadFloat(df, key); };
   MixKeysFloat(keys, load, probabilities, rescale, dims, num_rows, out);
 }

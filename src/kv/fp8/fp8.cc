@@ -98,9 +98,8 @@ void MixKeysFp8(const E4m3* keys, const float* scales, const float* probabilitie
   // At most 65504 / 448 * 2^120, so the factors are finite, and exact.
   HWY_ALIGN float factors[kPageTokens];
   for (int t = 0; t < kPageTokens; ++t) factors[t] = scales[t] * kE4m3Factor;
-  const auto load = [&factors](auto df, const E4m3* key, size_t t) THRONG_INLINE_ATTR {
-    return hn::Mul(LoadSmall(df, key), hn::Load(df, factors + t));
-  };
+  const auto load = [&factors](auto df, const E4m3* key, size_t t)
+                        THRONG_INLINE_ATTR { return hn::Mul(LoadSmall(df, key), hn::Load(df, factors + t)); };
   MixKeysFloat(keys, load, probabilities, rescale, dims, num_rows, out);
 }
 
