@@ -86,8 +86,9 @@ std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim) {
   if (entry == std::end(kCodecs)) {
     throw MakeError(
         ErrorCode::kInvalid,
-        "unknown KV codec \"{}\" (allowed: {}; in a KV cache also flashq-mixed, and with any of them "
-        "bias=, sink= and recent=)",
+        "unknown KV codec \"{}\" (allowed: {}; in a KV cache also flashq-mixed, one for each head as in "
+        "rot4/kivi2, and with any of them bias=, sink= and recent=; as --kv of a run also auto and a "
+        "file that --kv-out wrote)",
         named.name, CodecNames());
   }
   KeyValues parameters(fmt::format("codec {}", named.name), named.values);

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "engine/codecs/codec_config.h"
 #include "kv/cache/block_pool.h"
+#include "kv/codec_table.h"
 #include "model/config.h"
 #include "model/transformer.h"
 
@@ -286,7 +287,15 @@ TEST_F(ChooseCodecsTest, RefusesWhatMakesNoSense) {
               HasSubstr("sink=65 must be a number of tokens that is a multiple"));
   EXPECT_THAT(Refusal(flags("auto:bits=2")), HasSubstr("unknown parameter bits (allowed: kl, p99)"));
   EXPECT_THAT(Refusal(flags("none.json")), HasSubstr("none.json"));
-  EXPECT_THAT(Refusal(flags("automatic")), HasSubstr("unknown KV codec \"automatic\""));
+  const std::string unknown = Refusal(flags("automatic"));
+  EXPECT_THAT(unknown, HasSubstr("unknown KV codec \"automatic\""));
+  for (const kv::CodecEntry& entry : kv::CodecTable()) {
+    EXPECT_THAT(unknown, HasSubstr(std::string(entry.name)));
+  }
+  for (const char* other :
+       {"flashq-mixed", "rot4/kivi2", "bias=", "sink=", "recent=", "also auto", "--kv-out"}) {
+    EXPECT_THAT(unknown, HasSubstr(other));
+  }
   EXPECT_THAT(Refusal(flags("flashq-mixed")), HasSubstr("the text 0"));
   EXPECT_THAT(Refusal(flags("rot5:bias=mean")), HasSubstr("unknown KV codec \"rot5\""));
   EXPECT_THAT(Refusal(flags("rot4:bias=all")), HasSubstr("codec rot4: bias=all must be model, mean or off"));
