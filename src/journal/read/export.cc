@@ -72,9 +72,9 @@ void AddColumns(const Statement& row, nlohmann::ordered_json& json) {
 
 const std::vector<std::string>& ExportTables() {
   static const std::vector<std::string> tables = {
-      "manifest", "files", "sessions", "agents", "calls",    "memories",      "effects", "commits",
-      "bodies",   "cells", "data",     "events", "presence", "interventions", "steps",
-      "pauses",   "progress", "guesses"};
+      "manifest", "files",         "sessions", "agents", "calls",    "memories",
+      "effects",  "commits",       "bodies",   "cells",  "data",     "events",
+      "presence", "interventions", "steps",    "pauses", "progress", "guesses"};
   return tables;
 }
 

@@ -82,8 +82,8 @@ bool PostgresConnection::TryLock() {
   return PQntuples(row.get()) == 1 && PQgetvalue(row.get(), 0, 0)[0] == 't';
 }
 
-// As SQLite's file lock does: whoever writes for the writer computes rows from those that are there, such as the
-// number of the next event. Held for as long as the connection lasts.
+// As SQLite's file lock does: whoever writes for the writer computes rows from those that are there, such as
+// the number of the next event. Held for as long as the connection lasts.
 void PostgresConnection::WaitForOthersBeside() {
   session_.Send(
       fmt::format("SELECT pg_advisory_lock({}, (oid::bigint - 2147483648)::integer) FROM pg_namespace "
