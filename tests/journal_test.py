@@ -108,6 +108,7 @@ class JournalTest(unittest.TestCase):
         self.assertEqual([row["text"] for row in csv.DictReader(io.StringIO(table, newline=""))], [text for *_, text in memories])
         lines = throng("journal", "export", self.town).stdout.splitlines()
         self.assertEqual(sum(json.loads(line)["table"] == "calls" for line in lines), len(calls))
+        self.assertTrue([line for line in lines if json.loads(line)["table"] == "progress"])
 
     def test_views_are_plain_text_for_pandas(self):
         names = {name for name, in rows(self.town, "SELECT name FROM sqlite_master WHERE type = 'view'")}
@@ -118,7 +119,7 @@ class JournalTest(unittest.TestCase):
                 self.assertFalse([value for value in row if isinstance(value, bytes)], name)
         plain = self.path / "plain.sqlite"
         throng("journal", "export", self.town, "--format", "sqlite", "-o", plain)
-        for table in sorted(names | {"agents", "steps"}):
+        for table in sorted(names | {"agents", "steps", "pauses", "progress", "guesses"}):
             self.assertEqual(sorted(rows(plain, f"SELECT * FROM {table}")), sorted(rows(self.town, f"SELECT * FROM {table}")))
         try:
             import pandas

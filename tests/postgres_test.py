@@ -147,8 +147,11 @@ class PostgresTest(unittest.TestCase):
         self.assertIn("another running program writes it", self.refusal("resume", address))
         self.assertIn("it exists", self.refusal("run", *WORLD, "--journal", address))
         self.assertTrue(self.do("journal", "prompts", address, "--json").stdout)
-        done = self.do("journal", "inject", address, "announce Radio said: it rains.")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        news = [f"announce Radio said: it rains, hour {hour}." for hour in range(8)]
+        asked = [self.start("journal", "inject", address, each) for each in news]
+        for each in asked:
+            output, errors = each.communicate()
+            self.assertEqual(each.returncode, 0, errors)
         viewer = self.start("serve", "--journal", address, "--port", "0")
         url = ""
         while "http://" not in url:
@@ -161,9 +164,9 @@ class PostgresTest(unittest.TestCase):
         run.kill()
         run.communicate()
         result = self.run_to_end("resume", address, "--quiet", "--json", "--real-time=false")
-        self.assertEqual(result["events"], 1)
+        self.assertEqual(result["events"], len(news))
         hits = self.server.sql("SELECT count(*) FROM running.interventions WHERE step IS NOT NULL")
-        self.assertEqual(hits, "1")
+        self.assertEqual(hits, str(len(news)))
 
     def test_refusals_are_one_sentence(self):
         self.server.sql("CREATE ROLE guest LOGIN; CREATE SCHEMA other; CREATE TABLE other.t(x int)")

@@ -27,6 +27,7 @@ const char* OrderOf(const std::string& table) {
   if (table == "calls" || table == "effects") return "step, agent, call";
   if (table == "memories") return "step, agent, call, seq";
   if (table == "events") return "step, agent, seq";
+  if (table == "guesses") return "session, step, agent, call, issued_s";
   return "1, 2 NULLS FIRST, 3 NULLS FIRST";
 }
 
@@ -71,8 +72,9 @@ void AddColumns(const Statement& row, nlohmann::ordered_json& json) {
 
 const std::vector<std::string>& ExportTables() {
   static const std::vector<std::string> tables = {
-      "manifest", "files", "sessions", "agents", "calls",    "memories",      "effects", "commits",
-      "bodies",   "cells", "data",     "events", "presence", "interventions", "steps"};
+      "manifest", "files",         "sessions", "agents", "calls",    "memories",
+      "effects",  "commits",       "bodies",   "cells",  "data",     "events",
+      "presence", "interventions", "steps",    "pauses", "progress", "guesses"};
   return tables;
 }
 

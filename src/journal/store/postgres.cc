@@ -54,6 +54,7 @@ PostgresConnection::PostgresConnection(const PostgresPlace& place, Access access
     if (!Exists()) {
       throw MakeError(ErrorCode::kIo, "journal {}: the database has no journal {}", place_, name_);
     }
+    if (access == Access::kBeside) WaitForOthersBeside();
     if (access == Access::kWrite && !TryLock()) {
       throw MakeError(ErrorCode::kUnavailable, "journal {}: another running program writes it", place_);
     }
@@ -79,6 +80,16 @@ bool PostgresConnection::TryLock() {
                   kApplicationId, name_));
   const PostgresResult row = session_.Sync();
   return PQntuples(row.get()) == 1 && PQgetvalue(row.get(), 0, 0)[0] == 't';
+}
+
+// As SQLite's file lock does: whoever writes for the writer computes rows from those that are there, such as
+// the number of the next event. Held for as long as the connection lasts.
+void PostgresConnection::WaitForOthersBeside() {
+  session_.Send(
+      fmt::format("SELECT pg_advisory_lock({}, (oid::bigint - 2147483648)::integer) FROM pg_namespace "
+                  "WHERE nspname = '{}'",
+                  kApplicationId + 1, name_));
+  session_.Sync();
 }
 
 template <typename Work>

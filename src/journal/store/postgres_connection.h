@@ -68,6 +68,7 @@ class PostgresConnection final : public Connection {
   void Connect();
   void Wait(const std::string& why);
   bool TryLock();
+  void WaitForOthersBeside();
   void SendAgain();
   void SendTransaction();
   void SendCommit(int64_t number, bool waits_for_disk);

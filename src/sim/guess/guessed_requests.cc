@@ -39,7 +39,9 @@ bool GuessedRequests::IsWorthAsking(const llm::Request& request, double chance) 
   const uint64_t tokens = ExpectedTokens(request);
   if (open_tokens_ + tokens > options_.max_open_tokens) return false;
   const auto confirmed = static_cast<double>(stats_.prompt_tokens + stats_.output_tokens);
-  const double allowed = options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
+  const double call =
+      stats_.calls > 0 ? confirmed / static_cast<double>(stats_.calls) : static_cast<double>(tokens);
+  const double allowed = options_.waste_share * confirmed + options_.burst_calls * call;
   const double expected = expected_waste_ * kExpectedWeight + static_cast<double>(tokens) * (1 - chance);
   const double used = (static_cast<double>(stats_.wasted_tokens) + expected) / allowed;
   const bool is_trial = stats_.wasted_calls + open_calls_ < options_.trials;

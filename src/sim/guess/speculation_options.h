@@ -15,11 +15,11 @@ struct SpeculationOptions {
   double least_chance = 0.65;
   // So many guesses, open or wasted, are asked at a lower chance, to see in short runs what guesses bring.
   uint64_t trials = 5;
-  // Allowed waste, in tokens: waste_share of the confirmed tokens, plus waste_burst. Waste counts against it,
-  // and so does the waste expected of open guesses. Open guesses have at most max_open_tokens in all, which
-  // bounds by how much waste can exceed what is allowed.
+  // Allowed waste, in tokens: waste_share of the confirmed tokens, plus burst_calls of the confirmed calls'
+  // average size. Waste counts against it, and so does the waste expected of open guesses. Open guesses have
+  // at most max_open_tokens in all, which bounds by how much waste can exceed what is allowed.
   double waste_share = 0.05;
-  uint64_t waste_burst = 20'000;
+  int burst_calls = 10;
   uint64_t max_open_tokens = 1'000'000;
 };
 

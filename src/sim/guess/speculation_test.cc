@@ -207,6 +207,7 @@ TEST(Speculation, GuessesThatThoseWhoAreLinkedMeet) {
   const LinkedWorld world;
   RunOptions options;
   options.steps = 30;
+  options.speculation.burst_calls = 100;
   HashLlm first(1), second(2);
   const Digest hash = RunWorld(world, first, options).hash;
   const std::map<Step, int> once = std::exchange(world.met, {});
