@@ -184,16 +184,45 @@ WeighedToken Sampler::ReachAmongAll(uint64_t wanted, uint64_t lowest) {
   for (; bin-- > 0; sum += bins_[bin]) {
     if (bins_[bin] > 0 && sum + bins_[bin] >= wanted) break;
   }
-  TokensOfBin(weights_, sums_, lowest, bin, front_);
+  TokensBetween(weights_, sums_, std::max(lowest, LeastOfBin(bin)), LeastOfBin(bin + 1), front_);
   return Reach(wanted, sum);
+}
+
+// A weight of which all smaller ones together probably have no more than left_out: those of every 16th block
+// have at most three quarters of a 16th of that.
+uint64_t Sampler::LikelyLowest(uint64_t left_out) {
+  constexpr size_t kStep = 16;
+  bins_.assign(kWeightBins, 0);
+  for (size_t block = 0; block < sums_.size(); block += kStep) {
+    const size_t end = std::min(weights_.size(), (block + 1) * kWeightBlock);
+    for (size_t id = block * kWeightBlock; id < end; ++id) {
+      if (weights_[id] > 0) bins_[BinOf(weights_[id])] += weights_[id];
+    }
+  }
+  uint64_t sum = 0;
+  size_t lowest_bin = 0;
+  for (size_t bin = 0; bin < bins_.size(); ++bin) {
+    if (bins_[bin] == 0) continue;
+    sum += bins_[bin];
+    if (sum > left_out / kStep / 4 * 3) break;
+    lowest_bin = bin + 1;
+  }
+  return LeastOfBin(lowest_bin);
 }
 
 int32_t Sampler::DrawFromTopP(double p, uint64_t sum, uint64_t least, uint64_t random) {
   const auto wanted = std::min(sum, static_cast<uint64_t>(std::ceil(p * static_cast<double>(sum))));
-  // All tokens of at most this weight together have no more than top-p may leave out.
-  const uint64_t lowest = std::max((sum - wanted) / weights_.size() + 1, least);
-  bins_.assign(kWeightBins, 0);
-  const uint64_t front_sum = AddToBins(weights_, sums_, lowest, bins_.data());
+  const auto fill_bins = [&](uint64_t lowest) {
+    bins_.assign(kWeightBins, 0);
+    return AddToBins(weights_, sums_, lowest, bins_.data());
+  };
+  uint64_t lowest = std::max(LikelyLowest(sum - wanted), least);
+  uint64_t front_sum = fill_bins(lowest);
+  if (front_sum < wanted && lowest > least) {
+    // All tokens of at most this weight together have no more than top-p may leave out.
+    lowest = std::max((sum - wanted) / weights_.size() + 1, least);
+    front_sum = fill_bins(lowest);
+  }
   const uint64_t kept = front_sum < wanted ? front_sum : ReachAmongAll(wanted, lowest).weight;
   return ReachAmongAll(NumberBelow(kept, random) + 1, lowest).id;
 }

@@ -49,6 +49,7 @@ class Sampler {
   // Of the tokens with a weight of at least `least`, from the sum of all weights and 64 random bits.
   int32_t DrawById(uint64_t sum, uint64_t least, uint64_t random);
   int32_t DrawFromTopP(double p, uint64_t sum, uint64_t least, uint64_t random);
+  uint64_t LikelyLowest(uint64_t left_out);
   WeighedToken Reach(uint64_t wanted, uint64_t sum);
   WeighedToken ReachAmongAll(uint64_t wanted, uint64_t lowest);
 

@@ -274,6 +274,36 @@ TEST(Sampler, DrawsByTheBook) {
   }
 }
 
+// What top-p leaves out is first guessed from every 16th block of 64 tokens.
+TEST(Sampler, TopPIsTheSameWhereBlocksDiffer) {
+  for (const bool heavy_there : {false, true}) {
+    std::vector<float> logits(3000);
+    for (size_t i = 0; i < logits.size(); ++i) {
+      const bool there = i / 64 % 16 == 0;
+      const bool first = i % 64 == 0;
+      // There: one token between the light and the heavy ones of elsewhere, or all that are heavy.
+      if (there) {
+        logits[i] = heavy_there ? 12.0f : first ? 9.0f : -20.0f;
+      } else {
+        logits[i] = i % 64 == 1 && !heavy_there ? 12.0f : 8.0f;
+      }
+      logits[i] += 1e-4f * static_cast<float>(i);
+    }
+    Sampler sampler;
+    std::set<bool> light;
+    for (const float top_p : {0.3f, 0.95f}) {
+      llm::Sampling sampling = WithTemperature(1.0f);
+      sampling.top_p = top_p;
+      for (int i = 0; i < 100; ++i) {
+        const int32_t token = sampler.Sample(logits, {}, {}, sampling, i);
+        ASSERT_EQ(token, DrawByTheBook(logits, {}, sampling, i)) << top_p;
+        light.insert(logits[static_cast<size_t>(token)] < 8.5f);
+      }
+    }
+    EXPECT_EQ(light.size(), 2u);
+  }
+}
+
 TEST(Sampler, RefusesSettingsOutOfRange) {
   const auto refuses = [](auto change) {
     llm::Sampling sampling;

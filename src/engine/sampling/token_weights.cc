@@ -165,37 +165,37 @@ HWY_INLINE V Bins(D du, V weight) {
 uint64_t AddToBinsImpl(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
                        uint64_t* bins) {
   const hn::CappedTag<uint64_t, 8> du;
-  const auto lowest = hn::Set(du, least);
   const auto below = hn::Set(du, least - 1);
   auto sum = hn::Zero(du);
   ForWeights(weights, sums, least, [&](size_t, const uint64_t* block) HWY_ATTR {
-    HWY_ALIGN uint64_t bin[kBlock];
-    HWY_ALIGN uint64_t counted[kBlock];
+    // Of the weights that count, one after another; a store may fill a vector.
+    HWY_ALIGN uint64_t bin[kBlock + hn::MaxLanes(du)];
+    HWY_ALIGN uint64_t counted[kBlock + hn::MaxLanes(du)];
+    size_t count = 0;
     for (size_t at = 0; at < kBlock; at += hn::Lanes(du)) {
       const auto weight = hn::LoadU(du, block + at);
       const auto counts = hn::Gt(weight, below);
-      hn::Store(Bins(du, hn::IfThenElse(counts, weight, lowest)), du, bin + at);
-      hn::Store(hn::IfThenElseZero(counts, weight), du, counted + at);
+      if (hn::AllFalse(du, counts)) continue;
+      hn::CompressStore(Bins(du, weight), counts, du, bin + count);
+      count += hn::CompressStore(weight, counts, du, counted + count);
       sum = hn::Add(sum, hn::IfThenElseZero(counts, weight));
     }
-    for (size_t i = 0; i < kBlock; ++i) bins[bin[i]] += counted[i];
+    for (size_t i = 0; i < count; ++i) bins[bin[i]] += counted[i];
   });
   return hn::GetLane(hn::SumOfLanes(du, sum));
 }
 
-void TokensOfBinImpl(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
-                     size_t bin, std::vector<WeighedToken>& tokens) {
+void TokensBetweenImpl(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                       uint64_t end, std::vector<WeighedToken>& tokens) {
   tokens.clear();
   const hn::CappedTag<uint64_t, 8> du;
-  const auto below = hn::Set(du, least - 1);
-  const auto wanted = hn::Set(du, uint64_t{bin});
+  const auto from = hn::Set(du, least);
+  const auto size = hn::Set(du, end - least);
   ForWeights(weights, sums, least, [&](size_t first, const uint64_t* block) HWY_ATTR {
     for (size_t at = 0; at < kBlock; at += hn::Lanes(du)) {
-      const auto weight = hn::LoadU(du, block + at);
-      const auto is_in = hn::And(hn::Gt(weight, below), hn::Eq(Bins(du, weight), wanted));
-      if (hn::AllFalse(du, is_in)) continue;
+      if (hn::AllFalse(du, hn::Lt(hn::Sub(hn::LoadU(du, block + at), from), size))) continue;
       for (size_t i = at; i < at + hn::Lanes(du); ++i) {
-        if (block[i] >= least && BinOf(block[i]) == bin)
+        if (block[i] >= least && block[i] < end)
           tokens.push_back({block[i], static_cast<int32_t>(first + i)});
       }
     }
@@ -213,7 +213,7 @@ HWY_EXPORT(LargestLogitImpl);
 HWY_EXPORT(FirstWithLogitImpl);
 HWY_EXPORT(TokenWeightsImpl);
 HWY_EXPORT(AddToBinsImpl);
-HWY_EXPORT(TokensOfBinImpl);
+HWY_EXPORT(TokensBetweenImpl);
 
 float LargestLogit(std::span<const float> logits, std::span<const uint64_t> mask) {
   return HWY_DYNAMIC_DISPATCH(LargestLogitImpl)(logits, mask);
@@ -233,9 +233,9 @@ uint64_t AddToBins(std::span<const uint64_t> weights, std::span<const uint64_t> 
   return HWY_DYNAMIC_DISPATCH(AddToBinsImpl)(weights, sums, least, bins);
 }
 
-void TokensOfBin(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
-                 size_t bin, std::vector<WeighedToken>& tokens) {
-  HWY_DYNAMIC_DISPATCH(TokensOfBinImpl)(weights, sums, least, bin, tokens);
+void TokensBetween(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                   uint64_t end, std::vector<WeighedToken>& tokens) {
+  HWY_DYNAMIC_DISPATCH(TokensBetweenImpl)(weights, sums, least, end, tokens);
 }
 
 }  // namespace throng::engine

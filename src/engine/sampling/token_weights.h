@@ -37,17 +37,24 @@ constexpr size_t BinOf(uint64_t weight) {
          1023 * 256;
 }
 
-// Both look at weights of at least `least`, which is 1 or more; weights and sums are those of TokenWeights.
+// The smallest weight of a bin; of kWeightBins, 2^40 and more.
+constexpr uint64_t LeastOfBin(size_t bin) {
+  const auto least = std::bit_cast<double>((uint64_t{bin} + 1023 * 256) << 44);
+  const auto whole = static_cast<uint64_t>(least);
+  return static_cast<double>(whole) < least ? whole + 1 : whole;
+}
 
-// Adds them to bins[kWeightBins]; returns their sum.
+// Both take weights and sums of TokenWeights, and skip blocks whose sum is too small.
+
+// Adds weights of at least `least`, which is 1 or more, to bins[kWeightBins]; returns their sum.
 uint64_t AddToBins(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
                    uint64_t* bins);
 struct WeighedToken {
   uint64_t weight;
   int32_t id;
 };
-// Writes those of a bin, by id.
-void TokensOfBin(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
-                 size_t bin, std::vector<WeighedToken>& tokens);
+// Writes the tokens whose weight is in [least, end), by id.
+void TokensBetween(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                   uint64_t end, std::vector<WeighedToken>& tokens);
 
 }  // namespace throng::engine

@@ -97,6 +97,18 @@ TEST(WeightBins, GrowWithTheWeight) {
   }
 }
 
+TEST(WeightBins, BeginWithTheirLeastWeight) {
+  for (size_t bin = 0; bin < kWeightBins; ++bin) {
+    const uint64_t least = LeastOfBin(bin);
+    ASSERT_GE(BinOf(least), bin);
+    if (least > 1) {
+      ASSERT_LT(BinOf(least - 1), bin);
+    }
+  }
+  EXPECT_EQ(LeastOfBin(0), 1u);
+  EXPECT_GT(LeastOfBin(kWeightBins), kLargestWeight);
+}
+
 TEST_P(TokenWeightsTest, BinsHoldTheWeightsOfTheirTokens) {
   for (size_t size = 1; size < 400; size += 29) {
     const Row row = RandomRow(size, size % 2 == 0, 3);
@@ -119,7 +131,7 @@ TEST_P(TokenWeightsTest, BinsHoldTheWeightsOfTheirTokens) {
       ASSERT_EQ(sum, expected_sum);
       for (const auto& [bin, of_bin] : ids) {
         std::vector<WeighedToken> tokens(3);
-        TokensOfBin(weights, sums, least, bin, tokens);
+        TokensBetween(weights, sums, std::max(least, LeastOfBin(bin)), LeastOfBin(bin + 1), tokens);
         ASSERT_EQ(tokens.size(), of_bin.size());
         for (size_t i = 0; i < tokens.size(); ++i) {
           EXPECT_EQ(tokens[i].id, static_cast<int32_t>(of_bin[i]));

@@ -278,12 +278,15 @@ class TileProducts {
   UnitSums* next_sums_;  // of the one that is begun
 };
 
-// Packs the second vector of a chunk, whose first is packed, and begins its products.
+// Packs the second vector of a chunk, whose first is packed, and begins the products of all groups but the
+// last kLag: a tile's load of what was just packed would wait until the stores are in the cache.
 template <TensorType kType>
 struct BeginningPacker : Packer<kType, true> {
+  static constexpr size_t kLag = 4;
+
   HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) const {
     Packer<kType, true>::Add(g, codes, scales);
-    products.Begin(g);
+    if (g >= kLag) products.Begin(g - kLag);
   }
 
   TileProducts<KindOf<kType>()>& products;

@@ -272,6 +272,8 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
       TileProducts<kKind> products(packed, groups, terms.terms, first_row / kActivationRows * all_groups + g0,
                                    all_groups, num_rows, acc, buffer + IntWorkerBytes() - kAmxBufferBytes);
       pack(1, BeginningPacker<kType>{{packed[1]}, products});
+      constexpr size_t kLag = BeginningPacker<kType>::kLag;
+      for (size_t g = groups - HWY_MIN(groups, kLag); g < groups; ++g) products.Begin(g);
       products.Run(ahead);
     } else {
       pack(1, Packer<kType, kAmx>{packed[1]});
