@@ -155,7 +155,9 @@ TEST_F(ServerTest, WantsTheKey) {
   EXPECT_EQ(Get("/health").first, 200);
   EXPECT_EQ(Get("/v1/models").first, 401);
   EXPECT_EQ(Get("/metrics").first, 401);
-  EXPECT_EQ(Post(kChat, ChatBody()).first, 401);
+  const auto [status, json] = Post(kChat, ChatBody());
+  EXPECT_EQ(status, 401);
+  EXPECT_EQ(json["error"]["code"], "invalid_api_key");
   EXPECT_EQ(Get("/v1/models", {{"Authorization", "Bearer sesam"}}).first, 401);
   EXPECT_EQ(Get("/v1/models", {{"Authorization", "Bearer sesame"}}).first, 200);
 }

@@ -61,7 +61,7 @@ int StatusOf(const Error& error) {
 }
 
 std::string ErrorBody(int status, std::string_view message) {
-  return Body(status, message, nullptr, nullptr);
+  return Body(status, message, nullptr, status == 401 ? Json("invalid_api_key") : Json());
 }
 
 std::string ErrorBody(const Error& error) {
