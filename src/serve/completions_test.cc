@@ -481,9 +481,6 @@ TEST_F(CompletionsTest, ErrorsSayWhatIsWrongAsOpenAiDoes) {
   EXPECT_EQ(too_long["param"], "prompt");
   const Json too_much = Refused(ChatCompletions, ChatBody({{"max_tokens", 99999}}).dump());
   EXPECT_EQ(too_much["code"], "context_length_exceeded");
-  const Json broken = Refused(ChatCompletions, "{");
-  EXPECT_EQ(broken["param"], "body");
-  EXPECT_EQ(broken["code"], "invalid_json");
   EXPECT_EQ(context_.in_flight, 0);
   const HttpReply unknown = Call(ModelById, "", {{"model", "other"}});
   EXPECT_EQ(unknown.status, 404);
