@@ -6,13 +6,14 @@ memory stays flat, and nobody waits for others' long answers.
 A longer load, on a model of one's own: --streams 256 --seconds 600 -m model.gguf
 
 With --beside-llama-server, the same requests also go to llama.cpp's server (llama_server.py says where it is found), with the town's
-model, in turns: its texts are its own, and the times of both are shown.
+model, in turns: its texts are its own, and of each time the median of the rounds is shown.
 """
 
 import argparse
 import asyncio
 import json
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ import llama_server
 SHORT, LONG = 8, 160  # tokens
 KINDS = 12  # different requests
 MEMORY_GROWTH = 1.1  # of the peak of the second half to that of the first
-ROUNDS = 2  # of each server, beside another
+ROUNDS = 3  # of each server, beside another
 TOKENS_PER_STREAM = 256
 
 
@@ -127,19 +128,19 @@ class Waits:
         self.first = {True: [], False: []}
         self.between = {True: [], False: []}
 
-    def add(self, others):
-        for long in True, False:
-            self.first[long] += others.first[long]
-            self.between[long] += others.between[long]
-
     def answers(self):
         return sum(map(len, self.first.values()))
 
-    def show(self):
-        for name, long in ("short", False), ("long", True):
-            first, between = self.first[long], self.between[long]
-            print(f"{name} answers: first token p50 {percentile(first, 0.5):.3f} s, p99 {percentile(first, 0.99):.3f} s; "
-                  f"next p50 {percentile(between, 0.5):.3f} s, p99 {percentile(between, 0.99):.3f} s")
+    def figures(self, long):
+        """The median and the 99th percentile until the first token, then of the times between."""
+        return [percentile(times[long], part) for times in (self.first, self.between) for part in (0.5, 0.99)]
+
+
+def show(rounds):
+    """The medians of one or more rounds' figures."""
+    for name, long in ("short", False), ("long", True):
+        figures = [statistics.median(of_rounds) for of_rounds in zip(*(waits.figures(long) for waits in rounds))]
+        print("{} answers: first token p50 {:.3f} s, p99 {:.3f} s; next p50 {:.4f} s, p99 {:.4f} s".format(name, *figures))
 
 
 def load_throng(throng, flags, serve):
@@ -165,13 +166,14 @@ def load_llama_server(flags):
 def compare(flags, serve):
     assert llama_server.PROGRAM, llama_server.SKIPPED
     servers = {"throng": lambda: load_throng(flags.throng, flags, serve), "llama-server": lambda: load_llama_server(flags)}
-    waits = {name: Waits() for name in servers}
+    rounds = {name: [] for name in servers}
     for _ in range(ROUNDS):
         for name, run in servers.items():
-            waits[name].add(run()[0])
-    for name in servers:
-        print(f"{name}: {waits[name].answers()} answers to {flags.streams} streams in {ROUNDS} times {flags.seconds:g} s")
-        waits[name].show()
+            rounds[name].append(run()[0])
+    for name, of_server in rounds.items():
+        answers = [waits.answers() for waits in of_server]
+        print(f"{name}: {answers} answers to {flags.streams} streams, each time in {flags.seconds:g} s")
+        show(of_server)
 
 
 def main():
@@ -187,7 +189,7 @@ def main():
     waits, wrong, samples = load_throng(flags.throng, flags, serve)
     half = len(samples) // 2
     print(f"{flags.streams} streams for {flags.seconds:g} s: {waits.answers()} answers, {len(wrong)} wrong")
-    waits.show()
+    show([waits])
     print(f"memory: {max(samples[:half]) >> 20} MiB at most in the first half, {max(samples[half:]) >> 20} in the second")
     assert not wrong, wrong[0]
     assert max(samples[half:]) < MEMORY_GROWTH * max(samples[:half])

@@ -86,7 +86,10 @@ Json ParseMessages(const JsonFields& fields, const char* name,
                    std::initializer_list<const char*> part_types) {
   const Json& messages = fields.Get(name);
   if (!messages.is_array() || messages.empty() || messages.size() > kMaxMessages) {
-    FailField(fields.Path(name), messages, fmt::format("a list of 1 to {} messages", kMaxMessages));
+    FailField(fields.Path(name), messages, fmt::format("a list of 1 to {} messages", kMaxMessages),
+              !messages.is_array() ? "invalid_type"
+              : messages.empty()   ? "empty_array"
+                                   : "array_above_max_length");
   }
   Json parsed = Json::array();
   for (size_t i = 0; i < messages.size(); ++i)

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 #include <random>
+#include <tuple>
 #include <utility>
 
 #include "serve/chat_messages.h"
@@ -64,8 +65,8 @@ void ParseResponseFormat(const JsonFields& fields, llm::Constraint& constraint) 
   }
 }
 
-// Every way to say what form the answer has; at most one may be taken.
-llm::Constraint ParseConstraint(const JsonFields& fields) {
+// Every way to say what form the answer has, with the field that says so; at most one may be taken.
+std::pair<std::string, llm::Constraint> ParseConstraint(const JsonFields& fields) {
   std::vector<std::pair<std::string, llm::Constraint>> found;
   const auto add_schema = [&](const JsonFields& object, const char* name) {
     if (object.Find(name) == nullptr) return;
@@ -109,12 +110,14 @@ llm::Constraint ParseConstraint(const JsonFields& fields) {
     throw BadField(found[1].first, "invalid_value",
                    "{} says what form the answer has already; allowed: one of them", found[0].first);
   }
-  return found[0].second;
+  return found[0];
 }
 
 void ParseLimits(const JsonFields& fields, int least, engine::TextRequest& settings) {
   const char* limit =
       fields.Find("max_completion_tokens") != nullptr ? "max_completion_tokens" : "max_tokens";
+  if (const Json* other = fields.Find("max_tokens"); other != nullptr && *other != fields.Get(limit))
+    throw BadField("max_tokens", "invalid_value", "{} says something else already", limit);
   if (fields.Find(limit) != nullptr) settings.max_tokens = fields.Integer(limit, 1, least, kMost);
   settings.stop = ParseStop(fields);
   settings.rules.ends = fields.Tokens("stop_token_ids", kMaxStopTokens);
@@ -134,6 +137,8 @@ void ParseStream(const JsonFields& fields, CompletionRequest& request) {
   request.stream = fields.Bool("stream");
   if (const Json* options = fields.Find("stream_options")) {
     request.stream_usage = fields.Object("stream_options", *options).Bool("include_usage");
+    if (request.stream_usage && !request.stream)
+      throw BadField("stream_options", "invalid_value", "include_usage is allowed only with stream: true");
   }
 }
 
@@ -147,7 +152,7 @@ CompletionRequest ParseCommon(const JsonFields& fields, int least_tokens) {
   settings.rules.presence_penalty = fields.Number("presence_penalty", 0, -2, 2);
   settings.rules.frequency_penalty = fields.Number("frequency_penalty", 0, -2, 2);
   settings.rules.bias = ParseBiases(fields);
-  settings.constraint = ParseConstraint(fields);
+  std::tie(request.form_field, settings.constraint) = ParseConstraint(fields);
   ParseLimits(fields, least_tokens, settings);
   request.num_choices = request.num_candidates = fields.Integer("n", 1, 1, kMaxChoices);
   request.priority = fields.Integer("priority", 0, std::numeric_limits<int>::min(), kMost);

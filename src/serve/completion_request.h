@@ -14,6 +14,7 @@ namespace throng::serve {
 struct CompletionRequest {
   std::vector<engine::Prompt> prompts;  // one or more
   engine::TextRequest settings;         // of all of them; its prompt is empty
+  std::string form_field;               // that says what form answers have; empty: none does
   ToolRequest tools;                    // of a chat, as the next
   ThoughtRequest thoughts;
   int priority = 0;                 // smaller is served first

@@ -43,8 +43,8 @@ std::vector<Choices> MakeChoices(engine::LocalModel& model, const CompletionRequ
     } else {
       text.prompt = prompt;
     }
-    choices.push_back(
-        Choices::Of(model, std::move(text), chat ? "messages" : "prompt", request.num_candidates));
+    choices.push_back(Choices::Of(model, std::move(text), chat ? "messages" : "prompt", request.form_field,
+                                  request.num_candidates));
     choices.back().request.priority = request.priority;
   }
   return choices;

@@ -13,13 +13,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// wrong: the field that is at fault where the action throws kInvalid or kUnsupported, and its code.
 template <typename Action>
-auto WithinContext(const char* field, const Action& action) {
+auto AsFields(const char* prompt, const std::string& wrong, const char* code, const Action& action) {
   try {
     return action();
   } catch (const Error& error) {
-    if (error.Code() != ErrorCode::kExhausted) throw;
-    throw RequestError(400, field, "context_length_exceeded", error.what());
+    if (error.Code() == ErrorCode::kExhausted)
+      throw RequestError(400, prompt, "context_length_exceeded", error.what());
+    if (error.Code() == ErrorCode::kInvalid || error.Code() == ErrorCode::kUnsupported)
+      throw RequestError(400, wrong, code, error.what());
+    throw;
   }
 }
 
@@ -105,7 +109,7 @@ struct Generation::State : std::enable_shared_from_this<Generation::State> {
         self->End(first, std::move(result));
       };
     }
-    WithinContext(prompt.field, [&] { Submit(first, std::move(request)); });
+    AsFields(prompt.field, prompt.field, "invalid_value", [&] { Submit(first, std::move(request)); });
   }
 
   void SubmitOrEnd(size_t choice, engine::EngineRequest request) {
@@ -216,13 +220,15 @@ const engine::EngineResult& Generation::Result(size_t choice) const {
   return *state_->choices[choice].result;
 }
 
-Choices Choices::Of(engine::LocalModel& model, engine::TextRequest text, const char* field, int count) {
+Choices Choices::Of(engine::LocalModel& model, engine::TextRequest text, const char* field,
+                    const std::string& form_field, int count) {
   const std::shared_ptr<const llm::AnswerForm> form = text.form;
-  return {WithinContext(field, [&] { return model.MakeRequest(std::move(text)); }), field, count, form};
+  const auto make = [&] { return model.MakeRequest(std::move(text)); };
+  return {AsFields(field, form_field, nullptr, make), field, count, form};
 }
 
 Choices Choices::OfEmbedding(engine::LocalModel& model, const engine::Prompt& prompt, const char* field) {
-  return {WithinContext(field, [&] { return model.MakeEmbedding(prompt); }), field, 1};
+  return {AsFields(field, "", nullptr, [&] { return model.MakeEmbedding(prompt); }), field, 1};
 }
 
 }  // namespace throng::serve

@@ -17,8 +17,10 @@ namespace throng::serve {
 struct Choices {
   // field: where the request's body has the prompt. What is too long for the model is the client's mistake
   // (context_length_exceeded); exhausted is a server that has no room for now. Throw it as the field's, and
-  // what LocalModel's functions throw.
-  static Choices Of(engine::LocalModel& model, engine::TextRequest text, const char* field, int count = 1);
+  // what LocalModel's functions throw. form_field: where it says what form the answer has; what cannot be
+  // compiled is that field's mistake.
+  static Choices Of(engine::LocalModel& model, engine::TextRequest text, const char* field,
+                    const std::string& form_field, int count = 1);
   static Choices OfEmbedding(engine::LocalModel& model, const engine::Prompt& prompt, const char* field);
 
   engine::EngineRequest request;  // without callbacks

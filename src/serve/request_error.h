@@ -13,7 +13,8 @@ namespace throng::serve {
 // kInvalid or kUnsupported, or a thing that is not here (status 404).
 class RequestError : public Error {
  public:
-  // param: the field's path, "messages[0].role"; empty: none is at fault. name: OpenAI's code of the error.
+  // param: the field's path, "messages[0].role"; empty: none is at fault. name: OpenAI's code of the error,
+  // or null where it has none.
   RequestError(int status, std::string param, const char* name, const std::string& message)
       : Error(ErrorCode::kInvalid, message), status_(status), param_(std::move(param)), name_(name) {}
 

@@ -1,135 +1,20 @@
-#include "serve/server.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <httplib.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
-#include <thread>
+#include <tuple>
 
 #include "base/error.h"
-#include "engine/local_model.h"
-#include "engine/testing/fake_model.h"
-#include "journal/llm/journaled_llm.h"
-#include "journal/people.h"
-#include "journal/read/reader.h"
 #include "llm/backends/http.h"
-#include "serve/run/positions.h"
-#include "serve/testing/raw_client.h"
-#include "sim/testing/test_worlds.h"
+#include "serve/testing/server_rig.h"
 
 namespace throng::serve {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using Json = nlohmann::ordered_json;
-
-constexpr const char* kChat = "/v1/chat/completions";
-constexpr const char* kText = "/v1/completions";
-
-// A server on a free port, over a model that may answer anything.
-class ServerTest : public ::testing::Test {
- protected:
-  void Start(ServerOptions options = {}) {
-    engine::LoadedModel fake = engine::FakeModel(engine::kChatMl);
-    static_cast<engine::FakeTransformer&>(*fake.transformer).before_forward = [this](auto) {
-      if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(3));
-    };
-    model_ = std::make_unique<engine::LocalModel>(
-        engine::LocalOptions{.model = "tiny.gguf", .kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2},
-        std::move(fake));
-    StartServer(std::move(options), model_.get());
-  }
-
-  void StartServer(ServerOptions options, engine::LocalModel* model) {
-    options.port = 0;
-    server_ = std::make_unique<Server>(options, model);
-    thread_ = std::thread([this] { server_->Run(); });
-  }
-
-  void TearDown() override { TearDownServer(); }
-
-  void TearDownServer() {
-    slow_ = false;
-    if (server_) server_->Stop();
-    if (thread_.joinable()) thread_.join();
-  }
-
-  httplib::Client MakeClient() const {
-    httplib::Client client("127.0.0.1", server_->Port());
-    client.set_read_timeout(60);
-    return client;
-  }
-
-  // Status, and the body as JSON.
-  std::pair<int, Json> Post(const std::string& path, const std::string& body) const {
-    auto client = MakeClient();
-    const auto reply = client.Post(path, body, "application/json");
-    if (!reply) return {-1, httplib::to_string(reply.error())};
-    return {reply->status, Json::parse(reply->body, nullptr, false)};
-  }
-  std::pair<int, Json> Post(const std::string& path, const Json& body) const {
-    return Post(path, body.dump());
-  }
-
-  std::pair<int, std::string> Get(const std::string& path, const httplib::Headers& headers = {}) const {
-    auto client = MakeClient();
-    const auto reply = client.Get(path, headers);
-    if (!reply) return {-1, httplib::to_string(reply.error())};
-    return {reply->status, reply->body};
-  }
-
-  // The events of a stream, without "data: ".
-  std::vector<std::string> PostStream(const std::string& path, Json body) const {
-    body["stream"] = true;
-    auto client = MakeClient();
-    const auto reply = client.Post(path, body.dump(), "application/json");
-    EXPECT_TRUE(reply);
-    if (!reply) return {};
-    EXPECT_EQ(reply->status, 200) << reply->body;
-    EXPECT_EQ(reply->get_header_value("Content-Type"), "text/event-stream");
-    std::vector<std::string> events;
-    size_t begin = 0;
-    for (size_t end; (end = reply->body.find("\n\n", begin)) != std::string::npos; begin = end + 2) {
-      const std::string event = reply->body.substr(begin, end - begin);
-      EXPECT_THAT(event, StartsWith("data: "));
-      events.push_back(event.substr(6));
-    }
-    EXPECT_EQ(begin, reply->body.size());
-    return events;
-  }
-
-  int InFlight() const { return Json::parse(Get("/health").second)["requests"]; }
-
-  void ExpectSoonIdle() const {
-    for (int i = 0; i < 300 && InFlight() > 0; ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    EXPECT_EQ(InFlight(), 0);
-  }
-
-  std::atomic<bool> slow_ = false;  // 3 ms per token
-  std::unique_ptr<engine::LocalModel> model_;
-  std::unique_ptr<Server> server_;
-  std::thread thread_;
-};
-
-// Letters only: chunks of other bytes need not be UTF-8.
-Json Letters(const char* pattern = "^[a-z]{40}$") {
-  return {{"type", "json_schema"},
-          {"json_schema", {{"name", "x"}, {"schema", {{"type", "string"}, {"pattern", pattern}}}}}};
-}
-
-Json ChatBody(const std::string& text = "Hello") {
-  return {
-      {"messages", {{{"role", "system"}, {"content", "Be brief."}}, {{"role", "user"}, {"content", text}}}},
-      {"seed", 7},
-      {"max_tokens", 60},
-      {"response_format", Letters()}};
-}
 
 TEST_F(ServerTest, AnswersChats) {
   Start();
@@ -270,7 +155,9 @@ TEST_F(ServerTest, WantsTheKey) {
   EXPECT_EQ(Get("/health").first, 200);
   EXPECT_EQ(Get("/v1/models").first, 401);
   EXPECT_EQ(Get("/metrics").first, 401);
-  EXPECT_EQ(Post(kChat, ChatBody()).first, 401);
+  const auto [status, json] = Post(kChat, ChatBody());
+  EXPECT_EQ(status, 401);
+  EXPECT_EQ(json["error"]["code"], "invalid_api_key");
   EXPECT_EQ(Get("/v1/models", {{"Authorization", "Bearer sesam"}}).first, 401);
   EXPECT_EQ(Get("/v1/models", {{"Authorization", "Bearer sesame"}}).first, 200);
 }
@@ -287,110 +174,6 @@ TEST_F(ServerTest, TellsAboutItself) {
   EXPECT_THAT(Get("/").second, StartsWith("<!DOCTYPE html>"));
   EXPECT_EQ(Get("/viewer/main.js").first, 200);
   EXPECT_EQ(Get("/api/run").first, 404);
-}
-
-TEST_F(ServerTest, HasAPageToChat) {
-  Start({.access = {.api_key = "sesame"}});
-  auto client = MakeClient();
-  const auto page = client.Get("/");
-  EXPECT_EQ(page->status, 200);
-  EXPECT_EQ(page->get_header_value("Content-Type"), "text/html; charset=utf-8");
-  EXPECT_THAT(page->get_header_value("Content-Security-Policy"), HasSubstr("default-src 'none'"));
-  EXPECT_THAT(page->body, HasSubstr("chat/page.js"));
-  EXPECT_EQ(client.Get("/chat")->body, page->body);
-  EXPECT_EQ(client.Get("/chat/page.js")->get_header_value("Content-Type"), "text/javascript; charset=utf-8");
-  EXPECT_EQ(client.Get("/chat/chat.css")->get_header_value("Content-Type"), "text/css; charset=utf-8");
-  EXPECT_EQ(client.Get("/viewer/state/run.js")->get_header_value("Content-Type"),
-            "text/javascript; charset=utf-8");
-  EXPECT_EQ(client.Get("/chat/main.js")->status, 404);
-  EXPECT_EQ(client.Get("/chat/../viewer/main.js")->status, 404);
-}
-
-TEST_F(ServerTest, TakesNoMoreThanItMay) {
-  Start({.max_requests = 1});
-  slow_ = true;
-  std::thread first([&] { EXPECT_EQ(Post(kChat, ChatBody()).first, 200); });
-  while (InFlight() == 0) std::this_thread::yield();
-  const auto [status, json] = Post(kChat, ChatBody());
-  slow_ = false;
-  first.join();
-  EXPECT_EQ(status, 503);
-  EXPECT_EQ(json["error"]["type"], "overloaded_error");
-  EXPECT_EQ(Post(kChat, ChatBody()).first, 200);
-}
-
-TEST_F(ServerTest, CancelsWhatNobodyWaitsFor) {
-  Start();
-  Json body = {{"prompt", "x"}, {"max_tokens", 1}, {"response_format", Letters("^[a-z]{3000}$")}};
-  ASSERT_EQ(Post(kText, body).first,
-            200);  // compiles the constraint, which may take longer than the timeout below
-  body["max_tokens"] = 2000;
-  slow_ = true;
-  for (const bool stream : {true, false}) {
-    body["stream"] = stream;
-    httplib::Client client("127.0.0.1", server_->Port());
-    client.set_read_timeout(1);
-    httplib::Request request;
-    request.method = "POST";
-    request.path = kText;
-    request.body = body.dump();
-    request.content_receiver = [](const char*, size_t, uint64_t, uint64_t) { return false; };
-    const auto reply = client.send(request);
-    EXPECT_FALSE(reply);  // the client gave up
-    client.stop();
-    ExpectSoonIdle();
-  }
-}
-
-TEST_F(ServerTest, ServesManyAtOnce) {
-  Start();
-  const Json expected = Post(kChat, ChatBody("3")).second["choices"];
-  std::vector<std::thread> clients;
-  for (int i = 0; i < 8; ++i) {
-    clients.emplace_back([&, i] {
-      for (int j = 0; j < 4; ++j) {
-        if ((i + j) % 2 == 0) {
-          EXPECT_EQ(Post(kChat, ChatBody("3")).second["choices"], expected);
-        } else {
-          EXPECT_EQ(PostStream(kChat, ChatBody(std::to_string(i))).back(), "[DONE]");
-        }
-        EXPECT_EQ(Get("/metrics").first, 200);
-      }
-    });
-  }
-  for (std::thread& client : clients) client.join();
-  ExpectSoonIdle();
-}
-
-TEST_F(ServerTest, StopCancelsWhatIsStillInWork) {
-  Start({.stop_seconds = 0.05});
-  slow_ = true;
-  std::vector<std::string> events;
-  std::thread client([&] {
-    events = PostStream(
-        kText, {{"prompt", "x"}, {"max_tokens", 2000}, {"response_format", Letters("^[a-z]{3000}$")}});
-  });
-  while (InFlight() == 0) std::this_thread::yield();
-  server_->Stop();
-  thread_.join();
-  client.join();
-  ASSERT_FALSE(events.empty());
-  EXPECT_THAT(events.back(), HasSubstr("the server stops"));
-}
-
-TEST_F(ServerTest, SaysWhetherItTakesRequests) {
-  Start({.max_requests = 1});
-  EXPECT_EQ(Get("/ready").first, 200);
-  slow_ = true;
-  std::thread client([&] { EXPECT_EQ(Post(kChat, ChatBody()).first, 200); });
-  while (InFlight() == 0) std::this_thread::yield();
-  auto asker = MakeClient();
-  const auto reply = asker.Get("/ready");
-  slow_ = false;
-  client.join();
-  ASSERT_TRUE(reply);
-  EXPECT_EQ(reply->status, 503);
-  EXPECT_EQ(reply->get_header_value("Retry-After"), "1");
 }
 
 TEST_F(ServerTest, LogsRequestsButNotPromptsUnlessAsked) {
@@ -429,35 +212,6 @@ TEST_F(ServerTest, LogsRequestsButNotPromptsUnlessAsked) {
   std::filesystem::remove(path);
 }
 
-TEST_F(ServerTest, FreesARequestWithin200MsOfItsClientGoing) {
-  Start();
-  slow_ = true;
-  for (const bool stream : {false, true}) {
-    const std::string body =
-        Json{{"prompt", "x"}, {"max_tokens", 2000}, {"stream", stream}, {"seed", 1}}.dump();
-    RawClient client(server_->Port());
-    client.Send(fmt::format("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}", kText,
-                            body.size(), body));
-    while (InFlight() == 0) std::this_thread::yield();
-    const auto begin = std::chrono::steady_clock::now();
-    client.Close();
-    while (InFlight() > 0) std::this_thread::yield();
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(200));
-  }
-}
-
-TEST_F(ServerTest, FinishesWhatIsInWorkWhenItIsStopped) {
-  Start();
-  slow_ = true;
-  std::thread client([&] { EXPECT_EQ(Post(kChat, ChatBody()).first, 200); });
-  while (InFlight() == 0) std::this_thread::yield();
-  RawClient idle(server_->Port());
-  server_->Stop();
-  EXPECT_EQ(idle.ReadAll(), "");
-  client.join();
-  thread_.join();
-}
-
 TEST_F(ServerTest, ListensOnIpv6) {
   try {
     StartServer({.host = "::1"}, nullptr);
@@ -468,44 +222,6 @@ TEST_F(ServerTest, ListensOnIpv6) {
   const auto reply = client.Get("/health", {{"Host", "[::1]"}});
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->status, 200);
-}
-
-TEST_F(ServerTest, PacksTheViewersFilesOnce) {
-  StartServer({}, nullptr);
-  auto client = MakeClient();
-  const std::string plain = client.Get("/viewer/page.js")->body;
-  client.set_decompress(false);
-  const auto packed = client.Get("/viewer/page.js", {{"Accept-Encoding", "br, gzip"}});
-  EXPECT_EQ(packed->get_header_value("Content-Encoding"), "gzip");
-  EXPECT_LT(packed->body.size(), plain.size() / 2);
-  const auto refused = client.Get("/viewer/page.js", {{"Accept-Encoding", "gzip;q=0"}});
-  EXPECT_EQ(refused->body, plain);
-}
-
-TEST_F(ServerTest, SendsPagesOnceAndThenOnlyIfTheyChange) {
-  StartServer({}, nullptr);
-  auto client = MakeClient();
-  const auto first = client.Get("/viewer/main.js");
-  EXPECT_EQ(first->get_header_value("Cache-Control"), "no-cache");
-  const std::string tag = first->get_header_value("ETag");
-  EXPECT_NE(tag, client.Get("/viewer/page.js")->get_header_value("ETag"));
-  const auto again = client.Get("/viewer/main.js", {{"If-None-Match", tag}});
-  EXPECT_EQ(again->status, 304);
-  EXPECT_EQ(again->body, "");
-  EXPECT_EQ(again->get_header_value("ETag"), tag);
-  EXPECT_EQ(client.Get("/viewer/main.js", {{"If-None-Match", "W/\"other\""}})->status, 200);
-}
-
-TEST_F(ServerTest, TakesPagesFromAFolderWhileSomebodyWorksOnThem) {
-  const auto folder = std::filesystem::temp_directory_path() / fmt::format("throng-web-{}", getpid());
-  std::filesystem::create_directories(folder / "viewer");
-  std::ofstream(folder / "viewer/main.js") << "changed";
-  setenv("THRONG_WEB", folder.c_str(), 1);
-  StartServer({}, nullptr);
-  EXPECT_EQ(Get("/viewer/main.js"), (std::pair<int, std::string>(200, "changed")));
-  EXPECT_EQ(Get("/viewer/page.js").first, 404);
-  unsetenv("THRONG_WEB");
-  std::filesystem::remove_all(folder);
 }
 
 TEST_F(ServerTest, StopsBeforeItRuns) {
@@ -558,214 +274,6 @@ TEST_F(ServerTest, AnswersTheHttpBackend) {
   ASSERT_EQ(done.size(), 1u);
   ASSERT_TRUE(done[0].error);
   EXPECT_THAT(done[0].error->what(), HasSubstr("the context is 2048"));
-}
-
-class RunApiTest : public ServerTest {
- protected:
-  void SetUp() override {
-    path_ = std::filesystem::temp_directory_path() / fmt::format("throng-serve-test-{}.journal", getpid());
-    std::filesystem::remove(path_);
-    sim::RunOptions options;
-    options.steps = 20;
-    const sim::WalkerWorld world{sim::WalkerOptions{}};
-    sim::HashLlm backend(1);
-    const auto journal = journal::Journal::Create(path_);
-    journal->Begin({}, world, options, backend.Identity());
-    journal::JournaledLlm llm(backend, *journal);
-    options.observers.push_back(journal.get());
-    const sim::RunResult result = sim::RunWorld(world, llm, options);
-    journal->SetHash(result.hash);
-    num_agents_ = world.NumAgents();
-  }
-  void TearDown() override {
-    ServerTest::TearDown();
-    for (const char* suffix : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(path_.string() + suffix);
-  }
-
-  std::filesystem::path path_;
-  uint32_t num_agents_ = 0;
-};
-
-TEST_F(RunApiTest, ShowsTheJournal) {
-  StartServer({.runs = {{.journal = path_, .map_json = R"({"width":3})"}}}, nullptr);
-  const Json info = Json::parse(Get("/api/run").second);
-  EXPECT_EQ(info["steps"], 20);
-  EXPECT_EQ(info["agents"].size(), num_agents_);
-  EXPECT_EQ(info["manifest"]["steps"], "20");
-  EXPECT_EQ(info["may_inject"], false);
-  EXPECT_EQ(info["has_minds"], false);
-  EXPECT_TRUE(Json::parse(Get("/api/steps?from=7&to=7").second)["events"].empty());
-  EXPECT_TRUE(Json::parse(Get("/api/steps?from=5&to=20").second)["presence"].empty());
-  EXPECT_EQ(Get("/api/map").second, R"({"width":3})");
-  EXPECT_EQ(Get("/api/mind?agent=0&step=0").first, 404);
-  EXPECT_EQ(Get("/api/difference").first, 404);
-  EXPECT_EQ(Get("/api/run?run=1").first, 404);
-  for (const char* path : {"/api/steps?", "/api/positions?", "/api/calls?"}) {
-    for (const char* query :
-         {"from=-1", "from=x", "from=9&to=8", "from=0&to=1001", "from=99999999999999999999"}) {
-      EXPECT_EQ(Get(std::string(path) + query).first, 400) << path << query;
-    }
-  }
-  EXPECT_EQ(Post(kChat, ChatBody()).first, 503);
-  EXPECT_EQ(Get("/v1/models").first, 503);
-}
-
-TEST_F(RunApiTest, GivesPositionsOfARange) {
-  StartServer({.runs = {{.journal = path_}}}, nullptr);
-  const auto reply = MakeClient().Get("/api/positions?from=5&to=20");
-  EXPECT_EQ(reply->get_header_value("Content-Type"), "application/octet-stream");
-  const auto bodies = journal::Reader(*journal::Journal::OpenToRead(path_)).Bodies(5, 20);
-  EXPECT_FALSE(bodies.empty());
-  EXPECT_EQ(reply->body, PackPositions(5, 20, bodies));
-}
-
-TEST_F(RunApiTest, TellsOfCalls) {
-  StartServer({.runs = {{.journal = path_}}}, nullptr);
-  const Json calls = Json::parse(Get("/api/calls?from=0&to=20").second)["calls"];
-  ASSERT_FALSE(calls.empty());
-  const Json& first = calls[0];
-  const Json call = Json::parse(Get(fmt::format("/api/call?step={}&agent={}&call={}", first[0].dump(),
-                                                first[1].dump(), first[2].dump()))
-                                    .second);
-  EXPECT_EQ(call["function"], first[3]);
-  EXPECT_EQ(call["output_tokens"], first[7]);
-  EXPECT_FALSE(call["prompt"].get<std::string>().empty());
-  EXPECT_EQ(Get("/api/call?step=0&agent=0&call=999").first, 404);
-  EXPECT_EQ(Get("/api/call?step=0&agent=0").first, 400);
-  const Json costs = Json::parse(Get("/api/costs").second);
-  int64_t counted = 0;
-  for (const Json& row : costs["functions"]) counted += row[1].get<int64_t>();
-  EXPECT_EQ(counted, static_cast<int64_t>(calls.size()));
-  const std::string answer = call["answer"];
-  const Json hits =
-      Json::parse(MakeClient().Get("/api/search", {{"text", answer}}, httplib::Headers())->body);
-  EXPECT_THAT(hits["hits"].dump(), HasSubstr(Json(answer).dump().substr(1, answer.size())));
-  EXPECT_EQ(Get("/api/search?text=").first, 400);
-}
-
-TEST_F(RunApiTest, LetsThingsHappenOnlyWhereThatIsAllowed) {
-  const auto ask = [&](const Json& body) { return Post("/api/events", body.dump()).first; };
-  const Json rain = {{"what", "rain"}};
-  const Json later = {{"what", "rain"}, {"step", 7}};
-  StartServer({.runs = {{.journal = path_}}}, nullptr);
-  EXPECT_EQ(ask(rain), 403);
-  TearDownServer();
-  std::vector<std::string> asked;
-  const auto inject = [&](const std::string& what, int64_t step) {
-    if (what == "x") throw MakeError(ErrorCode::kInvalid, "nobody understands x");
-    asked.push_back(fmt::format("{} {}", step, what));
-  };
-  StartServer({.runs = {{.journal = path_, .inject = inject}}}, nullptr);
-  EXPECT_EQ(ask(rain), 202);
-  EXPECT_EQ(ask(later), 202);
-  for (const char* wrong : {R"({"what": "x"})", R"({"what": 5})", R"({"what": "rain", "step": -1})", "{}"}) {
-    EXPECT_EQ(ask(Json::parse(wrong)), 400) << wrong;
-  }
-  EXPECT_THAT(asked, ::testing::ElementsAre("0 rain", "7 rain"));
-}
-
-TEST_F(RunApiTest, PeopleAnswerOnlyWhereThatIsAllowed) {
-  const auto ask = [&](const std::string& body) { return Post("/api/interview", body); };
-  const char* where = R"({"agent": 1, "step": 20, "question": "Where is the concert?"})";
-  StartServer({.runs = {{.journal = path_}}}, nullptr);
-  EXPECT_EQ(ask(where).first, 403);
-  EXPECT_EQ(Json::parse(Get("/api/run").second)["may_interview"], false);
-  TearDownServer();
-  const auto interview = [](int64_t agent, int64_t step, const std::string& question) {
-    if (question.empty()) throw MakeError(ErrorCode::kInvalid, "question: found nothing");
-    return fmt::format("{} at {}: {}", agent, step, question);
-  };
-  StartServer({.runs = {{.journal = path_, .interview = interview}}}, nullptr);
-  EXPECT_EQ(Json::parse(Get("/api/run").second)["may_interview"], true);
-  EXPECT_EQ(ask(where).second["answer"], "1 at 20: Where is the concert?");
-  for (const char* wrong : {R"({"agent": 1, "step": 20, "question": ""})", R"({"agent": 1, "step": 20})",
-                            R"({"agent": -1, "step": 20, "question": "Who?"})",
-                            R"({"agent": 1, "step": "20", "question": "Who?"})", "[]"}) {
-    EXPECT_EQ(ask(wrong).first, 400) << wrong;
-  }
-}
-
-// A run that stands in the middle, as its program would leave it.
-class UnfinishedRunTest : public RunApiTest {
- protected:
-  void SetUp() override {
-    RunApiTest::SetUp();
-    std::filesystem::remove(path_);
-    const sim::WalkerWorld world{sim::WalkerOptions()};
-    journal_ = journal::Journal::Create(path_);
-    sim::RunOptions options;
-    options.steps = 20;
-    journal_->Begin({}, world, options, "test");
-    journal_->StartSession();
-    llm::Request question;
-    question.key = {.agent = 2, .step = 3, .call = 1};
-    question.prompt = "Where to?";
-    question.constraint.choices = {"home", "work"};
-    people_.emplace(*journal_).Put(question);
-    question_ = question;
-  }
-  void TearDown() override {
-    RunApiTest::TearDown();
-    journal_.reset();
-  }
-  Json Info() { return Json::parse(Get("/api/run").second); }
-
-  std::unique_ptr<journal::Journal> journal_;
-  std::optional<journal::JournalPeople> people_;
-  llm::Request question_;
-};
-
-TEST_F(UnfinishedRunTest, PausesOnlyWhereThatIsAllowed) {
-  const auto ask = [&](const std::string& body) { return Post("/api/pause", body).first; };
-  StartServer({.runs = {{.journal = path_}}}, nullptr);
-  EXPECT_EQ(ask(R"({"paused": true})"), 403);
-  EXPECT_EQ(Info()["may_change"], false);
-  TearDownServer();
-  StartServer({.runs = {{.journal = path_, .may_change = true}}}, nullptr);
-  EXPECT_TRUE(Info()["pause"].is_null());
-  EXPECT_EQ(ask(R"({"paused": true})"), 200);
-  EXPECT_EQ(Info()["pause"]["begun"], "");
-  EXPECT_TRUE(journal_->IsPaused());
-  EXPECT_NE(Info()["pause"]["begun"], "");
-  for (const char* wrong : {R"({"paused": 1})", "{}", "[]"}) EXPECT_EQ(ask(wrong), 400) << wrong;
-  EXPECT_EQ(ask(R"({"paused": false})"), 200);
-  EXPECT_FALSE(journal_->IsPaused());
-  journal_->EndSession("stopped");
-  EXPECT_EQ(ask(R"({"paused": true})"), 400);
-}
-
-TEST_F(UnfinishedRunTest, TakesAnAnswerForAPersonOnce) {
-  const auto ask = [&](const std::string& body) { return Post("/api/answer", body); };
-  const char* work = R"({"agent": 2, "step": 3, "call": 1, "answer": "work"})";
-  StartServer({.runs = {{.journal = path_}}}, nullptr);
-  EXPECT_EQ(ask(work).first, 403);
-  TearDownServer();
-  StartServer({.runs = {{.journal = path_, .may_change = true}}}, nullptr);
-  const Json questions = Info()["questions"];
-  ASSERT_EQ(questions.size(), 1u);
-  EXPECT_EQ(questions[0][3], "Where to?");
-  EXPECT_EQ(questions[0][4], Json({"home", "work"}));
-  for (const char* wrong : {R"({"agent": 2, "step": 3, "call": 1, "answer": "pub"})", R"({"agent": 2})",
-                            R"({"agent": 2, "step": 3, "call": 1, "answer": 5})"}) {
-    EXPECT_EQ(ask(wrong).first, 400) << wrong;
-  }
-  EXPECT_EQ(ask(work).first, 200);
-  EXPECT_EQ(people_->Take(question_), "work");
-  EXPECT_EQ(ask(work).first, 409);
-  EXPECT_EQ(ask(R"({"agent": 9, "step": 3, "call": 1, "answer": "work"})").first, 409);
-  EXPECT_TRUE(Info()["questions"].empty());
-}
-
-TEST_F(RunApiTest, ComparesTwoRuns) {
-  StartServer({.runs = {{.journal = path_}, {.journal = path_}}}, nullptr);
-  EXPECT_EQ(Json::parse(Get("/api/run?run=1").second)["steps"], 20);
-  EXPECT_TRUE(Json::parse(Get("/api/difference").second).at("difference").is_null());
-}
-
-TEST_F(RunApiTest, SaysWhatIsWrongWithAJournal) {
-  StartServer({.runs = {{.journal = "/nonexistent.journal"}}}, nullptr);
-  EXPECT_EQ(Get("/api/run").first, 500);
-  EXPECT_EQ(Get("/api/map").first, 404);
 }
 
 }  // namespace

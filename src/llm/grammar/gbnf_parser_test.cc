@@ -82,6 +82,9 @@ TEST(GbnfParser, SaysWhatIsWrong) {
   EXPECT_THAT(ErrorOf("root ::= <think>"), HasSubstr("tokens of a vocabulary"));
   EXPECT_THAT(ErrorOf("root ::= root \"a\" | \"b\""), HasSubstr("the rule root begins with itself"));
   EXPECT_THAT(ErrorOf("root ::= a\na ::= \"x\"? b\nb ::= a \"y\""), HasSubstr("begins with itself"));
+  for (const char* itself :
+       {"root ::= root", "root ::= (root)", "root ::= a\na ::= b\nb ::= a", "root ::= root?"})
+    EXPECT_THAT(ErrorOf(itself), HasSubstr("begins with itself")) << itself;
   EXPECT_THAT(ErrorOf("root ::= \"a\" root"), HasSubstr("allows no text that ends"));
   EXPECT_THAT(ErrorOf("root ::= " + std::string(5000, '(')), HasSubstr("nested too deeply"));
   std::string chain = "root ::= r0 \"x\"";

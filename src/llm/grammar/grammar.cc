@@ -41,7 +41,10 @@ int64_t LongestChar(const CodePoints& chars, bool escaped) {
   };
   for (const auto& [first, last] : chars) {
     measure(last);
-    for (uint32_t c = first; c <= std::min(last, 0x5cu); ++c) measure(c);  // where the escapes are
+    if (!escaped) continue;
+    for (uint32_t c = first; c <= std::min(last, 0x1fu); ++c) measure(c);
+    for (const uint32_t c : {uint32_t{'"'}, uint32_t{'\\'}})
+      if (first <= c && c <= last) measure(c);
   }
   return static_cast<int64_t>(longest);
 }

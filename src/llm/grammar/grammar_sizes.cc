@@ -24,11 +24,12 @@ GrammarSizes::GrammarSizes(const Grammar& grammar) : grammar_(grammar) {
   const std::vector<Grammar::Node> order = grammar_.Order();
   std::vector<bool> done(size);
   for (const Grammar::Node node : order) {
-    done[node] = true;
     for (const Grammar::Node child : grammar_[node].children) {
       ++uses_[child];
-      is_body_[child] = is_body_[child] || !done[child];  // a rule that recurses
+      is_body_[child] =
+          is_body_[child] || !done[child];  // a rule that recurses, perhaps to nothing but itself
     }
+    done[node] = true;
   }
   // Of recursions, what is empty shows after several rounds.
   for (bool more = true; more;) {

@@ -160,8 +160,7 @@ StringRules RulesOf(const SchemaParts& parts) {
 }
 
 Regular WithinLength(Regular texts, const StringRules& rules) {
-  if (rules.min > 0 || rules.max != Grammar::kUnbounded)
-    texts = WithLength(texts, rules.min, rules.max, Where(rules.path));
+  texts = WithLength(texts, rules.min, rules.max, Where(rules.path));
   if (texts.Empty()) {
     throw NoValue{
         WrongSchema(rules.path, "allows no string: its pattern, format and lengths exclude each other")};
@@ -218,6 +217,24 @@ Grammar::Node LowerPlainString(const SchemaParts& parts, std::string_view withou
   Regular texts = TextsWithout({std::string(without)});
   if (rules.texts) texts = Intersection(texts, *rules.texts, Where(rules.path));
   return grammar.Texts(WithinLength(std::move(texts), rules));
+}
+
+Regular StringsOf(const SchemaPart& part) {
+  const std::string where = Where(part.path);
+  const Json* values = Find(*part.schema, "enum");
+  const Json* constant = Find(*part.schema, "const");
+  std::optional<Regular> texts = TextsOf({part});
+  if (!texts) texts = AnyString(where);
+  for (const Json& some :
+       {values == nullptr ? Json() : *values, constant == nullptr ? Json() : Json::array({*constant})}) {
+    if (!some.is_array()) continue;
+    std::vector<std::string> strings;
+    for (const Json& value : some)
+      if (value.is_string()) strings.push_back(value);
+    texts = Intersection(*texts, OneOf(strings), where);
+  }
+  return WithLength(*texts, CountOf({part}, "minLength", 0),
+                    CountOf({part}, "maxLength", Grammar::kUnbounded), where);
 }
 
 Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar) {

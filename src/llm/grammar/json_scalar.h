@@ -20,6 +20,9 @@ Grammar::Node LowerString(const SchemaParts& parts, Grammar& grammar);
 // The same strings as plain texts, without quotes and escapes, in which `without` is not found.
 Grammar::Node LowerPlainString(const SchemaParts& parts, std::string_view without, Grammar& grammar);
 
+// The strings, without quotes, that a schema allows by its own keywords, combinations aside; perhaps none.
+Regular StringsOf(const SchemaPart& part);
+
 // The numbers that all parts allow: whole ones, written without a fraction, or all.
 Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar);
 

@@ -1,5 +1,3 @@
-#include "llm/grammar/json_schema.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,27 +8,13 @@
 #include "llm/effort.h"
 #include "llm/grammar/answer_maker.h"
 #include "llm/grammar/automaton.h"
+#include "llm/testing/lowered_schema.h"
 
 namespace throng::llm {
 namespace {
 
 using ::testing::HasSubstr;
 using Json = nlohmann::ordered_json;
-
-Grammar Lowered(const std::string& schema) {
-  Grammar grammar;
-  grammar.SetRoot(LowerJsonSchema(schema, grammar));
-  return grammar;
-}
-
-std::string ErrorOf(const std::string& schema) {
-  try {
-    Automaton automaton(Lowered(schema));
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 // Texts that a schema allows, and others that it does not; and whatever is made up for it is allowed by an
 // independent reading of the schema.

@@ -1,6 +1,7 @@
 #include "llm/grammar/schema_keywords.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -106,6 +107,30 @@ std::string Lower(std::string_view word) {
   return lower;
 }
 
+// Bits for the letters of a word. An edit of one character changes two of them at most.
+uint32_t LettersOf(std::string_view lower) {
+  uint32_t letters = 0;
+  for (const char c : lower) letters |= 1u << (c & 31);
+  return letters;
+}
+
+// A keyword that a word may be meant to be.
+struct Likely {
+  std::string_view keyword;
+  std::string lower;
+  uint32_t letters;
+};
+
+const std::vector<Likely>& LikelyKeywords(size_t least) {
+  static const std::vector<Likely> kAll = [&] {
+    std::vector<Likely> all;
+    for (const std::string_view keyword : kAssertions)
+      if (keyword.size() >= least) all.push_back({keyword, Lower(keyword), LettersOf(Lower(keyword))});
+    return all;
+  }();
+  return kAll;
+}
+
 // The keyword that a word most likely means; empty if it is a word of its own.
 std::string_view Meant(std::string_view word) {
   constexpr size_t kLeast = 5, kLong = 8;
@@ -113,11 +138,12 @@ std::string_view Meant(std::string_view word) {
       kAnnotations.contains(word))
     return {};
   const std::string lower = Lower(word);
-  for (const std::string_view keyword : kAssertions) {
-    const size_t most = keyword.size() >= kLong ? 2 : 1;
-    const bool is_near = lower.size() <= keyword.size() + most && keyword.size() <= lower.size() + most;
-    if (keyword.size() < kLeast || !is_near) continue;
-    if (Distance(lower, Lower(keyword)) <= most) return keyword;
+  const uint32_t letters = LettersOf(lower);
+  for (const Likely& one : LikelyKeywords(kLeast)) {
+    const size_t most = one.lower.size() >= kLong ? 2 : 1;
+    const bool is_near = lower.size() <= one.lower.size() + most && one.lower.size() <= lower.size() + most;
+    if (!is_near || static_cast<size_t>(std::popcount(letters ^ one.letters)) > 2 * most) continue;
+    if (Distance(lower, one.lower) <= most) return one.keyword;
   }
   return {};
 }

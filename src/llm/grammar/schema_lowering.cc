@@ -13,6 +13,7 @@ using Json = nlohmann::ordered_json;
 constexpr int kMaxDepth = 128;          // schemas within schemas: the lowering recurses
 constexpr size_t kMaxNodes = 1 << 20;   // of the grammar
 constexpr size_t kMaxValues = 100'000;  // of an enum
+constexpr size_t kMaxStrings = 32;      // alternatives of strings, each with an automaton of its own
 
 bool HasAny(const SchemaParts& parts, std::initializer_list<const char*> keywords) {
   return std::any_of(parts.begin(), parts.end(), [&](const SchemaPart& part) {
@@ -30,7 +31,9 @@ void AddToKey(const SchemaParts& parts, const char* keyword, std::string& key) {
 }  // namespace
 
 // The values that all parts allow; a rule, if they recurse.
-Grammar::Node SchemaLowering::Values(const SchemaParts& parts) {
+Grammar::Node SchemaLowering::Values(const SchemaParts& written) {
+  SchemaParts parts;
+  for (const SchemaPart& part : written) parts.push_back(Meant(part));
   std::vector<const Json*> key;
   for (const SchemaPart& part : parts) key.push_back(part.schema);
   std::sort(key.begin(), key.end());
@@ -45,10 +48,13 @@ Grammar::Node SchemaLowering::Values(const SchemaParts& parts) {
   ++depth_;
   std::vector<Grammar::Node> choices;
   std::optional<Error> why_not;
-  const std::vector<SchemaParts> alternatives = document_.Alternatives(parts);
+  std::vector<SchemaParts> alternatives = document_.Alternatives(parts);
+  const bool are_strings =
+      alternatives.size() > kMaxStrings && style_.IsJson() && NamedTypesOf(parts) == kString;
+  if (are_strings) alternatives = {parts};
   for (const SchemaParts& alternative : alternatives) {
     try {
-      choices.push_back(Alternative(alternative));
+      choices.push_back(are_strings ? Strings(alternative) : Alternative(alternative));
     } catch (const NoValue& nothing) {
       why_not = nothing.why;
     }
@@ -59,6 +65,33 @@ Grammar::Node SchemaLowering::Values(const SchemaParts& parts) {
   if (has_value) return rule;
   throw NoValue{
       without_value_.emplace(key, why_not.value_or(WrongSchema(path, "allows no value"))).first->second};
+}
+
+// A schema that says no more than another, to which it refers, is that one: what many places refer to is
+// lowered once.
+SchemaPart SchemaLowering::Meant(SchemaPart part) {
+  for (int hops = 0; hops < kMaxDepth && part.schema->is_object(); ++hops) {
+    const Json* reference = Find(*part.schema, "$ref");
+    if (reference == nullptr) break;
+    const SchemaPart target = document_.Target(*reference, part.path + "/$ref");
+    const bool says_more =
+        std::any_of(part.schema->items().begin(), part.schema->items().end(), [&](const auto& member) {
+          if (member.key() == "type" && target.schema->is_object()) {
+            const Json* type = Find(*target.schema, "type");
+            return type == nullptr || *type != member.value();
+          }
+          return member.key() != "$ref" && member.key() != "$defs" && member.key() != "definitions" &&
+                 !IsAnnotation(member.key());
+        });
+    if (says_more) break;
+    CheckKeywordsOf(part);
+    part = target;
+  }
+  return part;
+}
+
+void SchemaLowering::CheckKeywordsOf(const SchemaPart& part) {
+  if (checked_.insert(part.schema).second) CheckKeywords(*part.schema, part.path);
 }
 
 void SchemaLowering::CheckSize(const std::string& path) const {
@@ -81,8 +114,7 @@ Grammar::Node SchemaLowering::Choice(std::vector<Grammar::Node> choices) {
 }
 
 Grammar::Node SchemaLowering::Alternative(const SchemaParts& parts) {
-  for (const SchemaPart& part : parts)
-    if (checked_.insert(part.schema).second) CheckKeywords(*part.schema, part.path);
+  for (const SchemaPart& part : parts) CheckKeywordsOf(part);
   const uint32_t types = TypesOf(parts);
   const std::string path = parts.empty() ? "#" : parts[0].path;
   for (const SchemaPart& part : parts) {

@@ -1,5 +1,6 @@
 // What json_schema.h does: the values of schemas that hold together, as nodes of a grammar. A file each for
-// values of any type (schema_lowering.cc), arrays (schema_arrays.cc) and objects (schema_objects.cc).
+// values of any type (schema_lowering.cc), strings of many alternatives (schema_strings.cc), arrays
+// (schema_arrays.cc) and objects (schema_objects.cc).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include "llm/grammar/json_style.h"
 #include "llm/grammar/object_names.h"
 #include "llm/grammar/schema_parts.h"
+#include "llm/regular/regular.h"
 
 namespace throng::llm {
 
@@ -53,6 +55,8 @@ class SchemaLowering {
   };
 
   void CheckSize(const std::string& path) const;
+  void CheckKeywordsOf(const SchemaPart& part);
+  SchemaPart Meant(SchemaPart part);
   // The values of parts, or nothing.
   std::optional<Grammar::Node> ValuesIfAny(const SchemaParts& parts);
   Grammar::Node Choice(std::vector<Grammar::Node> choices);
@@ -60,6 +64,9 @@ class SchemaLowering {
   Grammar::Node Alternative(const SchemaParts& parts);
   Grammar::Node Listed(const SchemaPart& list, const SchemaParts& parts, uint32_t types);
   Grammar::Node String(const SchemaParts& parts);
+  Grammar::Node Strings(const SchemaParts& parts);
+  Regular StringsBy(const SchemaPart& part);
+  std::vector<Regular> StringsByEach(const SchemaPart& part, const char* keyword);
   Grammar::Node Number(const SchemaParts& parts, bool whole);
 
   Grammar::Node Array(const SchemaParts& parts);
@@ -76,6 +83,7 @@ class SchemaLowering {
                       std::vector<std::string>& named);
   std::optional<Grammar::Node> Others(const ObjectNames& names, const std::vector<SchemaParts>& allowed,
                                       const std::vector<std::string>& named, const std::string& path);
+  Grammar::Node NameExcept(const std::vector<std::string>& named);
   std::optional<Grammar::Node> BareOthers(const ObjectNames& names, const std::vector<std::string>& named,
                                           const std::string& path);
   Grammar::Node Tail(const Members& members, const std::string& path);
@@ -85,7 +93,7 @@ class SchemaLowering {
   Grammar& grammar_;
   std::map<std::vector<const Json*>, Grammar::Node> rules_;  // by the schemas that hold together
   std::map<std::vector<const Json*>, Error> without_value_;
-  std::unordered_map<std::string, Grammar::Node> scalars_;  // strings and numbers, by what limits them
+  std::unordered_map<std::string, Grammar::Node> scalars_;  // strings, numbers and names, by what limits them
   std::unordered_set<const Json*> checked_;                 // schemas whose keywords are known
   int depth_ = 0;
 };

@@ -130,7 +130,7 @@ std::optional<Grammar::Node> SchemaLowering::Others(const ObjectNames& names,
     if (!names.HasOthers()) return std::nullopt;
     const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith({}));
     if (!value) return std::nullopt;
-    return member(LowerNameExcept(named, grammar_), *value);
+    return member(NameExcept(named), *value);
   }
   std::vector<Regular> languages;
   for (size_t i = 0; i < patterns.size(); ++i) languages.push_back(names.TextsOf(i));
@@ -147,6 +147,15 @@ std::optional<Grammar::Node> SchemaLowering::Others(const ObjectNames& names,
   }
   if (kinds.empty()) return std::nullopt;
   return Choice(std::move(kinds));
+}
+
+// Objects that extend one another have the same long lists.
+Grammar::Node SchemaLowering::NameExcept(const std::vector<std::string>& named) {
+  std::string key = "name";
+  for (const std::string& name : named) key += fmt::format(",{}:{}", name.size(), name);
+  const auto [found, is_new] = scalars_.try_emplace(std::move(key));
+  if (is_new) found->second = LowerNameExcept(named, grammar_);
+  return found->second;
 }
 
 // The same for keys without quotes.

@@ -72,23 +72,29 @@ SchemaDocument::SchemaDocument(std::string_view text) {
   root_ = Json::parse(text, measure, /*allow_exceptions=*/false);
   if (deepest > 2 * kMaxDepth) throw WrongSchema("#", "is nested too deeply");
   if (root_.is_discarded()) throw MakeError(ErrorCode::kInvalid, "JSON schema: it is not JSON");
-  FindNames(root_, "#", 0);
+  std::vector<std::string> path;
+  FindNames(root_, path);
 }
 
-void SchemaDocument::FindNames(const Json& value, const std::string& path, int depth) {
+// path: the steps from the root to the value, as a pointer has them unescaped.
+void SchemaDocument::FindNames(const Json& value, std::vector<std::string>& path) {
   if (value.is_object()) {
     for (const char* keyword : {"$id", "id", "$anchor"}) {
       const Json* name = Find(value, keyword);
       if (name == nullptr || !name->is_string()) continue;
+      std::string pointer = "#";
+      for (const std::string& step : path) pointer += "/" + EscapedForPointer(step);
       const std::string text = *name;
       names_.try_emplace(std::string_view(keyword) == "$anchor" ? "#" + text : text,
-                         SchemaPart{&value, path});
+                         SchemaPart{&value, std::move(pointer)});
     }
-    for (const auto& [key, member] : value.items())
-      if (member.is_structured()) FindNames(member, path + "/" + EscapedForPointer(key), depth + 1);
-  } else if (value.is_array()) {
-    for (size_t i = 0; i < value.size(); ++i)
-      if (value[i].is_structured()) FindNames(value[i], fmt::format("{}/{}", path, i), depth + 1);
+  }
+  if (!value.is_structured()) return;
+  for (const auto& [key, member] : value.items()) {
+    if (!member.is_structured()) continue;
+    path.push_back(key);
+    FindNames(member, path);
+    path.pop_back();
   }
 }
 

@@ -50,6 +50,9 @@ class SchemaDocument {
   // kUnsupported for what cannot be resolved, with keyword and path.
   std::vector<SchemaParts> Alternatives(const SchemaParts& all);
 
+  // What a $ref refers to. Throws as above.
+  SchemaPart Target(const nlohmann::ordered_json& reference, const std::string& path);
+
   // Judges values by schemas that hold together.
   class Check {
    public:
@@ -79,8 +82,7 @@ class SchemaDocument {
   static constexpr int kMaxDepth = 128;         // the text nests, and expansion recurses
   static constexpr size_t kMaxSteps = 200'000;  // expansions of one schema
 
-  void FindNames(const Json& value, const std::string& path, int depth);
-  SchemaPart Target(const Json& reference, const std::string& path);
+  void FindNames(const Json& value, std::vector<std::string>& path);
   const Cases& Expand(const SchemaPart& part);
   Cases ExpandAll(const SchemaParts& parts);
   SchemaParts WithListsMerged(const SchemaParts& any, const std::string& where);

@@ -37,6 +37,11 @@ std::optional<uint32_t> NamedTypes(const SchemaPart& part) {
   return nullable != nullptr && *nullable == Json(true) ? types | kNull : types;
 }
 
+bool HasValues(const SchemaPart& part) {
+  const Json* list = Find(*part.schema, "enum");
+  return Find(*part.schema, "const") != nullptr || (list != nullptr && list->is_array());
+}
+
 // The values of const and enum, if there are any.
 std::optional<Json> ValuesOf(const SchemaParts& parts) {
   std::optional<Json> values;
@@ -122,7 +127,7 @@ uint32_t TypeOf(const Json& value) {
 
 uint32_t TypesOf(const SchemaParts& parts) {
   const uint32_t named = NamedTypesOf(parts);
-  if (named != kAnyType || ValuesOf(parts)) return named;
+  if (named != kAnyType || std::any_of(parts.begin(), parts.end(), HasValues)) return named;
   // A schema of properties alone means an object.
   uint32_t implied = 0;
   for (const SchemaPart& part : parts) implied |= ImpliedTypes(*part.schema);

@@ -146,7 +146,7 @@ constexpr Field kFields[] = {
     // How much, and when it ends.
     {kBoth, "max_tokens", Use::kComputed,
      "1 or more, for texts 0 or more; default 16 for texts, for chats what is left of the context"},
-    {kBoth, "max_completion_tokens", Use::kComputed, "instead of `max_tokens`"},
+    {kBoth, "max_completion_tokens", Use::kComputed, "the same as `max_tokens`"},
     {kResponses, "max_output_tokens", Use::kComputed, "1 or more; default: what is left of the context"},
     {kBoth, "min_tokens", Use::kComputed,
      "0 or more: so many before a token that ends the answer; `stop` ends it nonetheless"},
@@ -200,7 +200,7 @@ constexpr Field kFields[] = {
     {kBoth | kResponses | kOllama, "stream", Use::kComputed, "`true`: the answer comes in parts"},
     {kBoth | kResponses, "stream_options", Use::kComputed, "an object"},
     {kBoth, "stream_options.include_usage", Use::kComputed,
-     "a last chunk has `usage`, which is null in all others"},
+     "with `stream`: a last chunk has `usage`, which is null in all others"},
     {kBoth, "stream_options.continuous_usage_stats", Use::kRefused, "the last chunk has them", kNothing},
     {kBoth | kResponses, "stream_options.include_obfuscation", Use::kNoEffect, "never added"},
     {kBoth, "priority", Use::kComputed, "a whole number: smaller is served first; default 0"},

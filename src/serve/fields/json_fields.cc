@@ -9,24 +9,36 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 
+// No field is at fault.
+template <typename... Args>
+RequestError BadBody(fmt::format_string<Args...> format, Args&&... args) {
+  return {400, "", "invalid_json", "body: " + fmt::format(format, std::forward<Args>(args)...)};
+}
+
+// What is wrong with a number that is not from min to max, as OpenAI's codes have it.
+const char* WrongNumber(bool is_one, bool is_below, bool is_whole) {
+  if (!is_one) return "invalid_type";
+  if (is_whole) return is_below ? "integer_below_min_value" : "integer_above_max_value";
+  return is_below ? "decimal_below_min_value" : "decimal_above_max_value";
+}
+
 }  // namespace
 
 Json ParseBody(std::string_view body) {
   const auto check_depth = [](int depth, Json::parse_event_t, Json&) {
-    if (depth > kMaxDepth)
-      throw BadField("body", "invalid_json", "JSON is nested deeper than {} levels", kMaxDepth);
+    if (depth > kMaxDepth) throw BadBody("JSON is nested deeper than {} levels", kMaxDepth);
     return true;
   };
   Json json;
   try {
     json = Json::parse(body, check_depth);
   } catch (const Json::parse_error& error) {
-    throw BadField("body", "invalid_json", "not JSON at byte {}", error.byte);
+    throw BadBody("not JSON at byte {}", error.byte);
   } catch (const Json::exception& error) {  // a number out of range
-    throw BadField("body", "invalid_json", "not JSON: {}", error.what());
+    throw BadBody("not JSON: {}", error.what());
   }
   if (!json.is_object()) {
-    throw BadField("body", "invalid_json", "found JSON of type {}, allowed: object", json.type_name());
+    throw BadBody("found JSON of type {}, allowed: object", json.type_name());
   }
   return json;
 }
@@ -42,10 +54,10 @@ std::optional<int64_t> WholeNumber(const Json& value) {
   return static_cast<int64_t>(number);
 }
 
-void FailField(const std::string& path, const Json& found, const std::string& allowed) {
+void FailField(const std::string& path, const Json& found, const std::string& allowed, const char* code) {
   std::string text = found.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (text.size() > 60) text = found.type_name();
-  throw BadField(path, "invalid_value", "found {}, allowed: {}", text, allowed);
+  throw BadField(path, code, "found {}, allowed: {}", text, allowed);
 }
 
 std::vector<int32_t> ParseTokens(const std::string& path, const Json& list, const std::string& allowed) {
@@ -106,15 +118,17 @@ const Json& JsonFields::Get(const char* name) const {
 bool JsonFields::Bool(const char* name, bool fallback) const {
   const Json* value = Find(name);
   if (value == nullptr) return fallback;
-  if (!value->is_boolean()) FailField(Path(name), *value, "true or false");
+  if (!value->is_boolean()) FailField(Path(name), *value, "true or false", "invalid_type");
   return value->get<bool>();
 }
 
 float JsonFields::Number(const char* name, double fallback, double min, double max) const {
   const Json* value = Find(name);
   if (value == nullptr) return static_cast<float>(fallback);
-  if (!value->is_number() || !(value->get<double>() >= min && value->get<double>() <= max)) {
-    FailField(Path(name), *value, fmt::format("a number from {} to {}", min, max));
+  const double number = value->is_number() ? value->get<double>() : std::nan("");
+  if (!(number >= min && number <= max)) {
+    FailField(Path(name), *value, fmt::format("a number from {} to {}", min, max),
+              WrongNumber(value->is_number(), number < min, /*is_whole=*/false));
   }
   return value->get<float>();
 }
@@ -124,7 +138,8 @@ int JsonFields::Integer(const char* name, int fallback, int min, int max) const 
   if (value == nullptr) return fallback;
   const std::optional<int64_t> number = WholeNumber(*value);
   if (!number || *number < min || *number > max) {
-    FailField(Path(name), *value, fmt::format("a whole number from {} to {}", min, max));
+    FailField(Path(name), *value, fmt::format("a whole number from {} to {}", min, max),
+              WrongNumber(number.has_value(), number < min, /*is_whole=*/true));
   }
   return static_cast<int>(*number);
 }
@@ -132,7 +147,7 @@ int JsonFields::Integer(const char* name, int fallback, int min, int max) const 
 std::string JsonFields::Text(const char* name, const std::string& fallback) const {
   const Json* value = Find(name);
   if (value == nullptr) return fallback;
-  if (!value->is_string()) FailField(Path(name), *value, "a text");
+  if (!value->is_string()) FailField(Path(name), *value, "a text", "invalid_type");
   return value->get<std::string>();
 }
 

@@ -20,7 +20,8 @@ Json ParseBody(std::string_view body);
 // A number without a fraction, however it is written: 5 and 5.0.
 std::optional<int64_t> WholeNumber(const Json& value);
 
-[[noreturn]] void FailField(const std::string& path, const Json& found, const std::string& allowed);
+[[noreturn]] void FailField(const std::string& path, const Json& found, const std::string& allowed,
+                            const char* code = "invalid_value");
 
 // An object of a body. A field that is null counts as absent. All functions throw RequestError, with the
 // field's path, for a value that is not allowed.

@@ -61,14 +61,15 @@ int StatusOf(const Error& error) {
 }
 
 std::string ErrorBody(int status, std::string_view message) {
-  return Body(status, message, nullptr, nullptr);
+  return Body(status, message, nullptr, status == 401 ? Json("invalid_api_key") : Json());
 }
 
 std::string ErrorBody(const Error& error) {
   const auto* of_request = dynamic_cast<const RequestError*>(&error);
   if (of_request == nullptr) return ErrorBody(StatusOf(error), error.what());
   const Json param = of_request->Param().empty() ? Json() : Json(of_request->Param());
-  return Body(of_request->Status(), error.what(), param, of_request->Name());
+  const Json code = of_request->Name() == nullptr ? Json() : Json(of_request->Name());
+  return Body(of_request->Status(), error.what(), param, code);
 }
 
 HttpReply ErrorReply(int status, std::string_view message) {

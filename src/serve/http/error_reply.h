@@ -12,7 +12,7 @@ namespace throng::serve {
 // The status of a reply, which a RequestError says itself.
 int StatusOf(const Error& error);
 
-// As JSON. param and code are null, unless the error is a RequestError.
+// As JSON. param and code are null, unless the error is a RequestError, or the key is wrong (401).
 std::string ErrorBody(int status, std::string_view message);
 std::string ErrorBody(const Error& error);
 

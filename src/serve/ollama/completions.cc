@@ -97,7 +97,7 @@ OllamaRequest ParseRequest(Endpoint endpoint, std::string_view body) {
 std::vector<Choices> OneChoice(engine::LocalModel& model, OllamaRequest request, const char* field) {
   if (request.chat) SetTurn(model, *std::move(request.chat), request.tools, request.thoughts, request.text);
   std::vector<Choices> choices;
-  choices.push_back(Choices::Of(model, std::move(request.text), field));
+  choices.push_back(Choices::Of(model, std::move(request.text), field, "format"));
   return choices;
 }
 

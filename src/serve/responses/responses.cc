@@ -28,7 +28,7 @@ std::vector<Choices> OneChoice(engine::LocalModel& model, const ResponseRequest&
   engine::TextRequest text = request.text;
   SetTurn(model, std::move(chat), request.tools, request.thoughts, text);
   std::vector<Choices> choices;
-  choices.push_back(Choices::Of(model, std::move(text), "input"));
+  choices.push_back(Choices::Of(model, std::move(text), "input", "text.format.schema"));
   return choices;
 }
 

@@ -95,6 +95,21 @@ Form::Thought ThoughtAfter(std::string_view prompt, const llm::AnswerFormat& for
                                                                   : Form::Thought::kMay;
 }
 
+// What the template refuses is the messages' mistake, or that of a variable that it does not read.
+std::vector<model::TextPart> Formatted(const model::ChatTemplate& chat_template,
+                                       const model::ChatInput& chat) {
+  for (const auto& [name, value] : chat.variables.items()) {
+    if (chat_template.Reads(name)) continue;
+    throw BadField("chat_template_kwargs." + name, "unsupported_parameter",
+                   "the chat template of this model does not read it");
+  }
+  try {
+    return chat_template.Format(chat);
+  } catch (const Error& error) {
+    throw RequestError(400, "messages", "invalid_value", error.what());
+  }
+}
+
 void CheckTools(const llm::AnswerFormat& format, const ToolRequest& tools) {
   if (tools.calls == Form::Calls::kNever) return;
   for (const llm::Tool& tool : tools.callable) {
@@ -123,7 +138,7 @@ void SetTurn(const engine::LocalModel& model, model::ChatInput chat, const ToolR
   FitThoughts(chat_template, chat.messages);
   NameResults(chat.messages);
   SetTools(model, tools.definitions, chat);
-  std::vector<model::TextPart> parts = chat_template.Format(chat);
+  std::vector<model::TextPart> parts = Formatted(chat_template, chat);
   const Form::Thought thought = ThoughtAfter(model::JoinParts(parts), format);
   request.prompt = chat_template.Encode(std::move(parts), *model.Loaded().tokenizer);
   request.form = std::make_shared<const Form>(Form{.format = format,
