@@ -15,7 +15,8 @@ bool HasSections(const ModelBuilder& builder) {
   builder.Keys().Ignore(kSections);
   if (!builder.Keys().Has(kSections)) return false;
   const std::string key = builder.Config().architecture + "." + kSections;
-  return std::ranges::any_of(builder.Keys().File().Ints(key), [](int64_t size) { return size != 0; });
+  const std::vector<int64_t> sizes = builder.Keys().File().Ints(key);
+  return sizes.size() >= 2 && sizes[0] > 0 && sizes[1] > 0;
 }
 
 void BuildGlm4(ModelBuilder& builder) {
