@@ -31,8 +31,8 @@ void KeepOutliers(float* x, float deviations, size_t n);
 void TimesSigmoid(float* x, const float* gate, size_t n);
 
 enum class Activation {
-  kSilu,         // x sigmoid(x)
-  kGeluTanh,     // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  kSilu,      // x sigmoid(x)
+  kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
   // As kGeluTanh, of x in half precision and then in half precision itself, for |x| < 10: what a table of
   // llama.cpp gives.
   kGeluTanhInHalves,

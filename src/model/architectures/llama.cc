@@ -70,8 +70,8 @@ void BuildHunyuan(ModelBuilder& builder) {
 }
 
 constexpr Architecture kLlama[] = {
-    {"llama", BuildLlama},           {"internlm2", BuildLlama}, {"ernie4_5", BuildLlama},
-    {"mistral3", BuildMistral3},     {"smollm3", BuildSmolLm3}, {"seed_oss", BuildSeedOss},
+    {"llama", BuildLlama},           {"internlm2", BuildLlama},     {"ernie4_5", BuildLlama},
+    {"mistral3", BuildMistral3},     {"smollm3", BuildSmolLm3},     {"seed_oss", BuildSeedOss},
     {"hunyuan-dense", BuildHunyuan}, {"hunyuan-moe", BuildHunyuan},
 };
 

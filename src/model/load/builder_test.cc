@@ -145,13 +145,12 @@ std::vector<float> Logits(const std::vector<uint8_t>& bytes) {
 // Only Granite's dense and hybrid files say with it whether there are rotations.
 TEST(Granite, FinetunedScalingMeansNothingForExperts) {
   const auto logits = [](const std::string& architecture, bool finetuned) {
-    return Logits(TinyModel{.architecture = architecture,
-                            .experts = architecture == "granitemoe" ? 4 : 0,
-                            .more =
-                                [&](GgufWriter& file) {
-                                  file.Add(architecture + ".rope.scaling.finetuned", finetuned);
-                                }}
-                      .Bytes());
+    return Logits(TinyModel{
+        .architecture = architecture,
+        .experts = architecture == "granitemoe" ? 4 : 0,
+        .more = [&](GgufWriter& file) {
+          file.Add(architecture + ".rope.scaling.finetuned", finetuned);
+        }}.Bytes());
   };
   EXPECT_EQ(logits("granitemoe", false), logits("granitemoe", true));
   EXPECT_NE(logits("granite", false), logits("granite", true));
