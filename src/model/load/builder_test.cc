@@ -122,6 +122,19 @@ TEST(Glm4, RotatesNeighboursUnlessPositionsHaveTwoSections) {
   EXPECT_TRUE(halves({2, 3, 3, 0}));
   EXPECT_FALSE(halves({8, 0, 0, 0}));
   EXPECT_FALSE(halves({0, 0, 0, 0}));
+  for (const std::string architecture : {"glm4", "glm4moe"}) {
+    const Built four(
+        architecture,
+        [&](GgufWriter& file) {
+          const std::array<int32_t, 4> sections = {2, 2, 2, 2};
+          file.Add(architecture + ".rope.dimension_sections", std::span<const int32_t>(sections));
+        },
+        /*experts=*/4);
+    EXPECT_NE(
+        four.sentences.find("rope.dimension_sections is 'of four sections'; this program computes three"),
+        std::string::npos)
+        << four.sentences;
+  }
 }
 
 // Of some tokens, enough of them for positions to matter.
