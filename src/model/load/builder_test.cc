@@ -219,5 +219,16 @@ TEST(Hunyuan, HasExpertsInTheArchitectureThatIsNamedForThem) {
   EXPECT_EQ(LayerGroups(*experts.model).at(0).description, "attention; 2 of 4 experts");
 }
 
+TEST(Qwen35, RefusesOneValueForAllLayers) {
+  const Built one("qwen35", [](GgufWriter& file) {
+    const std::array<int32_t, 4> sections = {3, 3, 2, 0};
+    file.Add("qwen35.rope.dimension_sections", std::span<const int32_t>(sections));
+    file.Add("qwen35.attention.recurrent_layers", true);
+    file.Add("qwen35.full_attention_interval", 1u);
+  });
+  EXPECT_NE(one.sentences.find("attention.recurrent_layers is 'one value'"), std::string::npos)
+      << one.sentences;
+}
+
 }  // namespace
 }  // namespace throng::model
