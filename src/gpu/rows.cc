@@ -52,6 +52,8 @@ RowOp GateOp(Activation activation) {
       return RowOp::kGateGeluTanh;
     case Activation::kReluSquared:
       return RowOp::kGateReluSquared;
+    case Activation::kGeluTanhInHalves:
+      break;
     case Activation::kClampedSwiglu:
       return RowOp::kGateClampedSwiglu;
   }
@@ -66,6 +68,7 @@ RowOp ActivateOp(Activation activation) {
       return RowOp::kGeluTanh;
     case Activation::kReluSquared:
       return RowOp::kReluSquared;
+    case Activation::kGeluTanhInHalves:
     case Activation::kClampedSwiglu:
       break;
   }

@@ -96,6 +96,21 @@ struct GeluTanh {
   }
 };
 
+// Rounded to the 11 bits of half precision (Veltkamp's splitting), which small numbers have here too.
+HWY_INLINE VF InHalf(VF x) {
+  const VF scaled = hn::Mul(x, hn::Set(DF(), 8193.0f));
+  return hn::Sub(scaled, hn::Sub(scaled, x));
+}
+
+struct GeluTanhInHalves {
+  HWY_INLINE VF operator()(VF x) const {
+    const DF df;
+    const VF ten = hn::Set(df, 10.0f);
+    const VF inner = InHalf(GeluTanh()(InHalf(x)));
+    return hn::IfThenElse(hn::Lt(hn::Abs(x), ten), inner, hn::Max(x, hn::Zero(df)));
+  }
+};
+
 struct ReluSquared {
   HWY_INLINE VF operator()(VF x) const {
     const VF positive = hn::Max(x, hn::Zero(DF()));
@@ -214,6 +229,8 @@ void GateRow(Activation activation, float* gate, const float* up, size_t n) {
       return Map(gate, up, n, gate, Gated<Silu>());
     case Activation::kGeluTanh:
       return Map(gate, up, n, gate, Gated<GeluTanh>());
+    case Activation::kGeluTanhInHalves:
+      return Map(gate, up, n, gate, Gated<GeluTanhInHalves>());
     case Activation::kReluSquared:
       return Map(gate, up, n, gate, Gated<ReluSquared>());
     case Activation::kClampedSwiglu:
@@ -227,6 +244,8 @@ void ActivateRow(Activation activation, float* x, size_t n) {
       return Map(x, x, n, x, Alone<Silu>());
     case Activation::kGeluTanh:
       return Map(x, x, n, x, Alone<GeluTanh>());
+    case Activation::kGeluTanhInHalves:
+      return Map(x, x, n, x, Alone<GeluTanhInHalves>());
     case Activation::kReluSquared:
       return Map(x, x, n, x, Alone<ReluSquared>());
     case Activation::kClampedSwiglu:

@@ -31,8 +31,11 @@ void KeepOutliers(float* x, float deviations, size_t n);
 void TimesSigmoid(float* x, const float* gate, size_t n);
 
 enum class Activation {
-  kSilu,         // x sigmoid(x)
-  kGeluTanh,     // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  kSilu,      // x sigmoid(x)
+  kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  // As kGeluTanh, of x in half precision and then in half precision itself, for |x| < 10: what a table of
+  // llama.cpp gives.
+  kGeluTanhInHalves,
   kReluSquared,  // max(x, 0)^2
   // With a gate only (gpt-oss): x sigmoid(1.702 x) for x = min(gate, 7), times 1 + up, which is kept
   // within 7.

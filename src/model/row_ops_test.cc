@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/half.h"
 #include "base/rng.h"
 #include "base/testing/each_target.h"
 #include "model/testing/test_matrices.h"
@@ -44,6 +45,27 @@ TEST_P(RowOpsTest, LengthIsTheRootOfTheSumOfSquares) {
     double squares = 0;
     for (const float value : x) squares += static_cast<double>(value) * static_cast<double>(value);
     EXPECT_NEAR(Length(x.data(), n), std::sqrt(squares), 1e-5) << n;
+  }
+}
+
+TEST_P(RowOpsTest, GeluInHalvesIsRoundedBeforeAndAfter) {
+  constexpr float kFar[] = {-12.0f, -10.0f, 10.0f, 10.003f, 11.1f};
+  for (const size_t n : kSizes) {
+    auto x = Random(n, n);
+    for (size_t i = 0; i < n; i += 3) x[i] = kFar[i / 3 % std::size(kFar)];
+    auto result = x;
+    Activate(Activation::kGeluTanhInHalves, result.data(), n);
+    for (size_t i = 0; i < n; ++i) {
+      if (std::abs(x[i]) >= 10) {
+        EXPECT_EQ(result[i], std::max(x[i], 0.0f));
+        continue;
+      }
+      EXPECT_EQ(result[i], HalfToFloat(FloatToHalf(result[i])));
+      const auto half = static_cast<double>(HalfToFloat(FloatToHalf(x[i])));
+      const double cubic = half + 0.044715 * half * half * half;
+      const double gelu = 0.5 * half * (1 + std::tanh(std::sqrt(2 / M_PI) * cubic));
+      EXPECT_NEAR(result[i], gelu, 1e-7 + std::abs(gelu) / 2000) << x[i];
+    }
   }
 }
 

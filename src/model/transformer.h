@@ -64,8 +64,8 @@ class Transformer {
 };
 
 struct LoadOptions {
-  // Multiply quantised weights with f32 activations instead of 8-bit ones: several times slower, for
-  // measurements that must not contain that rounding.
+  // Multiply quantised weights with f32 activations instead of 8-bit ones, and round GELU as llama.cpp does:
+  // several times slower, for comparisons with its logits.
   bool exact_activations = false;
   // Copy the weights for speed (matmul/repack.h) before the first pass of a few tokens, instead of reading
   // them where the file is mapped, which processes share. Results are the same bits.

@@ -21,7 +21,7 @@ void BuildCommandR(ModelBuilder& builder) {
 void BuildCohere2(ModelBuilder& builder) {
   ModelConfig& config = builder.GetModel().config;
   builder.GetModel().logit_scale = builder.Keys().PositiveOr("logit_scale", 1.0);
-  const Rope* rope = builder.FileRope(/*halves=*/false);
+  const Rope* rope = builder.WindowRope(/*halves=*/false, builder.FileRope(/*halves=*/false));
   config.window = builder.Keys().Count("attention.sliding_window", 1 << 28);
   const std::vector<bool> windowed = builder.WindowedLayers(4);
   for (int i = 0; i < builder.NumLayers(); ++i) {

@@ -100,10 +100,8 @@ LatentAttentionConfig ReadAttention(ModelBuilder& builder) {
   }
   // YaRN's factor of scores that is not in the rotations (ModelBuilder::FileRope).
   double magnitude = config.rope->table.Magnitude();
-  if (keys.Has("rope.scaling.yarn_log_multiplier")) {
-    magnitude *= 1.0 - static_cast<double>(keys.Positive("rope.scaling.yarn_log_multiplier")) *
-                           std::log(static_cast<double>(model.rope_scale));
-  }
+  magnitude *= 1.0 - static_cast<double>(keys.NumberOr("rope.scaling.yarn_log_multiplier", 0.0)) *
+                         std::log(static_cast<double>(model.rope_scale));
   config.scale = static_cast<float>(magnitude * magnitude / std::sqrt(key_dim));
   config.temperature = {
       .scale = keys.NumberOr("attention.temperature_scale", 0.0),

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <string>
 
 #include "model/architectures/architectures.h"
@@ -10,12 +9,16 @@ namespace {
 
 constexpr const char* kSections = "rope.dimension_sections";
 
-// Models that see pictures too rotate other pairs; for text, the sections of those rotations are all alike.
+// Models that see pictures too rotate other pairs; for text, the sections of those rotations are all alike,
+// but for a fourth one, which would not turn.
 bool HasSections(const ModelBuilder& builder) {
-  builder.Keys().Ignore(kSections);
-  if (!builder.Keys().Has(kSections)) return false;
-  const std::string key = builder.Config().architecture + "." + kSections;
-  return std::ranges::any_of(builder.Keys().File().Ints(key), [](int64_t size) { return size != 0; });
+  const Metadata& keys = builder.Keys();
+  keys.Ignore(kSections);
+  if (!keys.Has(kSections)) return false;
+  const std::vector<int64_t> sizes = keys.File().Ints(builder.Config().architecture + "." + kSections);
+  if (sizes.size() < 2 || sizes[0] <= 0 || sizes[1] <= 0) return false;
+  if (sizes.size() > 3 && sizes[3] != 0) keys.Refuse(kSections, "of four sections", "three");
+  return true;
 }
 
 void BuildGlm4(ModelBuilder& builder) {
@@ -28,7 +31,7 @@ void BuildGlm4(ModelBuilder& builder) {
 
 // GLM 4.5 and later: experts but in the first layers.
 void BuildGlm4Moe(ModelBuilder& builder) {
-  builder.Keys().Ignore(kSections);  // the same pairs either way
+  HasSections(builder);  // the same pairs either way
   const Rope* rope = builder.FileRope(/*halves=*/true);
   const RouterConfig router = builder.ReadRouter({.scoring = RouterConfig::Scoring::kSigmoid});
   const int num_dense = builder.Keys().CountOr("leading_dense_block_count", 0, 4096, 0);

@@ -52,17 +52,15 @@ void BuildGptOss(ModelBuilder& builder) {
   const Metadata& keys = builder.Keys();
   const Rope* rope = builder.FileRope(/*halves=*/true);
   config.window = keys.Count("attention.sliding_window", 1 << 28);
-  if (keys.PositiveOr("rope.freq_base_swa", static_cast<double>(config.rope_base)) != config.rope_base) {
-    keys.Refuse("rope.freq_base_swa", "another base", "that of rope.freq_base");
-  }
+  const Rope* window_rope = builder.WindowRope(/*halves=*/true, rope);
   const std::vector<bool> windowed = builder.WindowedLayers(2);
   const ExpertsTraits experts{
       .router = builder.ReadRouter({.scoring = RouterConfig::Scoring::kSoftmaxOfChosen}),
       .options = {.activation = Activation::kClampedSwiglu}};
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    const int window = windowed[static_cast<size_t>(i)] ? config.window : 0;
-    AddStandardLayer(builder, i, builder.Attention(i, {.rope = rope, .window = window}),
-                     builder.Experts(i, experts),
+    AttentionTraits attention{.rope = rope};
+    if (windowed[static_cast<size_t>(i)]) attention = {.rope = window_rope, .window = config.window};
+    AddStandardLayer(builder, i, builder.Attention(i, attention), builder.Experts(i, experts),
                      {.ffn_norm = "post_attention_norm", .post_attention_norm = nullptr});
   }
   builder.Finish();

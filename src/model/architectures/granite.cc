@@ -37,10 +37,12 @@ void BuildWithMultipliers(ModelBuilder& builder, bool rotated, const Multipliers
 }
 
 void BuildGranite(ModelBuilder& builder) {
-  // Of all Granite files alone, this key says whether there are rotations.
+  // Of all files, in these two architectures alone this key says whether there are rotations.
   const bool rotated = builder.Keys().BoolOr("rope.scaling.finetuned", true);
   BuildWithMultipliers(builder, rotated, {1.0, 1.0, 1.0});
 }
+
+void BuildGraniteMoe(ModelBuilder& builder) { BuildWithMultipliers(builder, true, {1.0, 1.0, 1.0}); }
 
 void BuildMiniCpm(ModelBuilder& builder) {
   // Old files lack the numbers, which were the same in all models.
@@ -49,7 +51,7 @@ void BuildMiniCpm(ModelBuilder& builder) {
 }
 
 constexpr Architecture kGranite[] = {{"granite", BuildGranite},
-                                     {"granitemoe", BuildGranite},
+                                     {"granitemoe", BuildGraniteMoe},
                                      {"granitehybrid", BuildGranite},
                                      {"minicpm", BuildMiniCpm}};
 

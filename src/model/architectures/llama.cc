@@ -54,20 +54,25 @@ void BuildSeedOss(ModelBuilder& builder) {
   builder.Finish();
 }
 
-// Hunyuan: heads are normed after the rotation.
+// Hunyuan, dense or with experts of which one is shared: heads are normed after the rotation.
 void BuildHunyuan(ModelBuilder& builder) {
-  const Rope* rope = builder.FileRope(/*halves=*/true);
+  const AttentionTraits traits{.rope = builder.FileRope(/*halves=*/true), .norms_after_rope = true};
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    AddStandardLayer(builder, i, builder.Attention(i, {.rope = rope, .norms_after_rope = true}),
-                     builder.FeedForward(i));
+    auto attention = builder.Attention(i, traits);
+    if (builder.HasExperts()) {
+      const RouterConfig router = builder.ReadRouter({.normalised = true});
+      AddStandardLayer(builder, i, std::move(attention), ExpertsAndShared(builder, i, {.router = router}));
+    } else {
+      AddStandardLayer(builder, i, std::move(attention), builder.FeedForward(i));
+    }
   }
   builder.Finish();
 }
 
 constexpr Architecture kLlama[] = {
-    {"llama", BuildLlama},           {"internlm2", BuildLlama}, {"ernie4_5", BuildLlama},
-    {"mistral3", BuildMistral3},     {"smollm3", BuildSmolLm3}, {"seed_oss", BuildSeedOss},
-    {"hunyuan-dense", BuildHunyuan},
+    {"llama", BuildLlama},           {"internlm2", BuildLlama},     {"ernie4_5", BuildLlama},
+    {"mistral3", BuildMistral3},     {"smollm3", BuildSmolLm3},     {"seed_oss", BuildSeedOss},
+    {"hunyuan-dense", BuildHunyuan}, {"hunyuan-moe", BuildHunyuan},
 };
 
 }  // namespace

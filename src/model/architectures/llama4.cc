@@ -11,16 +11,19 @@ void BuildLlama4(ModelBuilder& builder) {
   constexpr int kChunk = 8192;
   const bool chunked = keys.CountOr("attention.sliding_window", kChunk, 1 << 28, 0) > 0;
   const Rope* rope = builder.FileRope(/*halves=*/false);
+  const Rope* chunk_rope = builder.WindowRope(/*halves=*/false, rope);
+  std::vector<bool> in_chunks(static_cast<size_t>(builder.NumLayers()), false);
+  if (chunked) in_chunks = builder.WindowedLayers(4);
   const RouterConfig router =
       builder.ReadRouter({.scoring = RouterConfig::Scoring::kSigmoid, .normalised = false});
   const int interval = keys.Count("interleave_moe_layer_step", 4096, 0);
   // Maverick, the model of 48 layers and 128 experts, has no norms of heads.
   const bool head_norms = router.num_experts != 128;
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    AttentionTraits traits;
+    const bool in_chunk = in_chunks[static_cast<size_t>(i)];
+    AttentionTraits traits{.chunk = in_chunk ? kChunk : 0};
     if ((i + 1) % 4 != 0) {
-      traits.rope = rope;
-      traits.chunk = chunked ? kChunk : 0;
+      traits.rope = in_chunk ? chunk_rope : rope;
       traits.norms_after_rope = true;
       traits.plain_head_norm = head_norms;
     } else if (chunked) {

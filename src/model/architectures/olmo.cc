@@ -37,9 +37,7 @@ void BuildExaone4(ModelBuilder& builder) {
   if (has_windows) {
     config.window = keys.CountOr("attention.sliding_window", 4096, 1 << 28);
     windowed = builder.WindowedLayers(4);
-    if (keys.PositiveOr("rope.freq_base_swa", static_cast<double>(config.rope_base)) != config.rope_base) {
-      keys.Refuse("rope.freq_base_swa", "another base", "that of rope.freq_base");
-    }
+    rope = builder.WindowRope(/*halves=*/true, rope);
   } else {
     keys.Ignore("attention.sliding_window");
     keys.Ignore("attention.sliding_window_pattern");

@@ -34,7 +34,9 @@ void CheckSections(const ModelBuilder& builder) {
 
 std::vector<bool> RecurrentLayers(const ModelBuilder& builder) {
   const Metadata& keys = builder.Keys();
-  std::vector<bool> recurrent = keys.BoolsOr("attention.recurrent_layers", builder.NumBlocks());
+  constexpr const char* kKey = "attention.recurrent_layers";
+  std::vector<bool> recurrent = keys.BoolsOr(kKey, builder.NumBlocks());
+  if (recurrent.empty() && keys.Has(kKey)) keys.Refuse(kKey, "one value", "a list of one for each layer");
   const int interval = keys.CountOr("full_attention_interval", 4, 4096);
   for (int i = 0; recurrent.size() < static_cast<size_t>(builder.NumLayers()); ++i) {
     recurrent.push_back((i + 1) % interval != 0);

@@ -140,11 +140,11 @@ void ExpertsBlock::Choose(const RouterConfig& router, const std::vector<float>& 
   for (size_t i = 0; i < count; ++i) choices[i] = {order[i], weights[i] * router.scale};
 }
 
-void ExpertsBlock::Activate(size_t expert, float* gate, float* up) const {
+void ExpertsBlock::Activate(const Step& step, size_t expert, float* gate, float* up) const {
   const size_t at = expert * ffn_dim_;
   if (!weights_.gate_bias.empty()) AddTo(gate, weights_.gate_bias.data() + at, ffn_dim_);
   if (!weights_.up_bias.empty()) AddTo(up, weights_.up_bias.data() + at, ffn_dim_);
-  Gate(options_.activation, gate, up, ffn_dim_);
+  Gate(step.Computed(options_.activation), gate, up, ffn_dim_);
 }
 
 void ExpertsBlock::RunExpert(Step& step, size_t expert, std::span<const size_t> slots, const Rows& in) const {
@@ -160,7 +160,7 @@ void ExpertsBlock::RunExpert(Step& step, size_t expert, std::span<const size_t> 
   rows.up.Resize(slots.size(), ffn_dim_);
   const Product products[] = {{GateOf(expert), rows.gate[0], ffn_dim_}, {UpOf(expert), rows.up[0], ffn_dim_}};
   MatMul(rows.gathered[0], slots.size(), dim, dim, products, step.GetBuffers().matmul, step.Pool());
-  for (size_t i = 0; i < slots.size(); ++i) Activate(expert, rows.gate[i], rows.up[i]);
+  for (size_t i = 0; i < slots.size(); ++i) Activate(step, expert, rows.gate[i], rows.up[i]);
   rows.results.Resize(slots.size(), dim);
   const Product down{DownOf(expert), rows.results[0], dim};
   MatMul(rows.gate[0], slots.size(), ffn_dim_, ffn_dim_, {&down, 1}, step.GetBuffers().matmul, step.Pool());
@@ -183,7 +183,7 @@ void ExpertsBlock::RunOneRow(Step& step, const Rows& in) const {
   step.Multiply(in, products);
   for (size_t i = 0; i < count; ++i) {
     const auto expert = static_cast<size_t>(rows.choices[i].expert);
-    Activate(expert, rows.gate[i], rows.up[i]);
+    Activate(step, expert, rows.gate[i], rows.up[i]);
     const Product down{DownOf(expert), rows.of_slots[i], in.Width()};
     MatMul(rows.gate[i], 1, ffn_dim_, ffn_dim_, {&down, 1}, step.GetBuffers().matmul, step.Pool());
   }

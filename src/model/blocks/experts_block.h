@@ -69,7 +69,7 @@ class ExpertsBlock final : public Block {
   Matrix GateOf(size_t expert) const;
   Matrix UpOf(size_t expert) const;
   Matrix DownOf(size_t expert) const;
-  void Activate(size_t expert, float* gate, float* up) const;
+  void Activate(const Step& step, size_t expert, float* gate, float* up) const;
   void RunExpert(Step& step, size_t expert, std::span<const size_t> slots, const Rows& in) const;
   void RunOneRow(Step& step, const Rows& in) const;
 

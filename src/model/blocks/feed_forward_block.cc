@@ -30,15 +30,16 @@ void FeedForwardBlock::Finish(Step& step, const Rows& in, Rows& out) const {
   rows.gate.Resize(step.NumRows(), ffn_dim);
   const Product products[] = {{weights_.gate, rows.gate[0], ffn_dim}, {weights_.up, rows.up[0], ffn_dim}};
   step.Multiply(in, std::span(products).subspan(gated ? 0 : 1));
+  const Activation activation = step.Computed(activation_);
   step.ForRows(ffn_dim, [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
       if (!weights_.up_bias.empty()) AddTo(rows.up[r], weights_.up_bias.data(), ffn_dim);
       if (!weights_.gate_bias.empty()) AddTo(rows.gate[r], weights_.gate_bias.data(), ffn_dim);
       if (weights_.outliers) KeepOutliers(rows.gate[r], *weights_.outliers, ffn_dim);
       if (gated) {
-        Gate(activation_, rows.gate[r], rows.up[r], ffn_dim);
+        Gate(activation, rows.gate[r], rows.up[r], ffn_dim);
       } else {
-        Activate(activation_, rows.up[r], ffn_dim);
+        Activate(activation, rows.up[r], ffn_dim);
       }
     }
   });

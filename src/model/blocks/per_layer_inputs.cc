@@ -56,9 +56,10 @@ void PerLayerInputBlock::Finish(Step& step, const Rows& in, Rows& out) const {
   rows.gate.Resize(step.NumRows(), width);
   const Product gate{gate_, rows.gate[0], width};
   step.Multiply(in, {&gate, 1});
+  const Activation activation = step.Computed(Activation::kGeluTanh);
   step.ForRows(width, [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
-      Gate(Activation::kGeluTanh, rows.gate[r], rows.inputs[r] + layer_ * width, width);
+      Gate(activation, rows.gate[r], rows.inputs[r] + layer_ * width, width);
     }
   });
   const Product projection{projection_, out[0], out.Width()};

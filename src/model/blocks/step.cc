@@ -50,6 +50,11 @@ void Step::Multiply(const Rows& x, std::span<const Product> products) const {
   MatMul(x[0], num_rows_, x.Width(), x.Width(), products, buffers_.matmul, pool_);
 }
 
+Activation Step::Computed(Activation activation) const {
+  const bool rounds = buffers_.matmul.exact_activations && activation == Activation::kGeluTanh;
+  return rounds ? Activation::kGeluTanhInHalves : activation;
+}
+
 void Step::KeepLast() {
   const auto keep = [&](Rows& rows) {
     size_t from = 0;

@@ -11,6 +11,7 @@
 #include "attention/attention.h"
 #include "model/blocks/rows.h"
 #include "model/matmul/matmul.h"
+#include "model/row_ops.h"
 #include "model/transformer.h"
 
 namespace throng {
@@ -78,6 +79,10 @@ class Step {
   void Attend(std::span<const attention::AttentionJob> jobs) const;
   // Products of all rows of x.
   void Multiply(const Rows& x, std::span<const Product> products) const;
+
+  // The activation as this pass computes it: with exact activations, which are there for comparisons, GELU
+  // is rounded as the implementation does whose logits are compared.
+  Activation Computed(Activation activation) const;
 
   // True while the last blocks run that fill caches: of their results, only those of the last rows are
   // needed.

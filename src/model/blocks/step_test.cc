@@ -43,5 +43,14 @@ TEST(Step, RowsThatAreLeftAreThoseOfLastTokens) {
   EXPECT_EQ(step.FirstToken(3), 1u);
 }
 
+TEST(Step, RoundsGeluForComparisonsAlone) {
+  Buffers buffers;
+  const Step step({}, nullptr, buffers);
+  EXPECT_EQ(step.Computed(Activation::kGeluTanh), Activation::kGeluTanh);
+  buffers.matmul.exact_activations = true;
+  EXPECT_EQ(step.Computed(Activation::kGeluTanh), Activation::kGeluTanhInHalves);
+  EXPECT_EQ(step.Computed(Activation::kSilu), Activation::kSilu);
+}
+
 }  // namespace
 }  // namespace throng::model

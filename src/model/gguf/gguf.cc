@@ -208,6 +208,10 @@ std::vector<float> GgufFile::Floats(std::string_view key) const {
 
 std::vector<bool> GgufFile::Bools(std::string_view key) const {
   const Value& value = Array(key);
+  if (IsInteger(value.type)) {
+    const std::vector<int64_t> numbers = Ints(key);
+    return {numbers.begin(), numbers.end()};
+  }
   if (value.type != GgufType::kBool) WrongKind(key, value, "an array of bools");
   return {value.raw.begin(), value.raw.end()};
 }

@@ -86,7 +86,9 @@ class ModelBuilder {
 
   // A rope as the file's keys say: rope.dimension_count, rope.freq_base, rope.scaling.*, and the factors of
   // rope_freqs.weight.
-  const Rope* FileRope(bool halves);
+  const Rope* FileRope(bool halves) { return FileRope(halves, "rope.freq_base"); }
+  // The same for windowed layers: with the base rope.freq_base_swa where the file has it, or else `rope`.
+  const Rope* WindowRope(bool halves, const Rope* rope);
   const Rope* AddRope(bool halves, int dim, double base, const RopeScaling& scaling, double magnitude = 1.0);
 
   std::unique_ptr<Block> Attention(int layer, const AttentionTraits& traits);
@@ -114,6 +116,7 @@ class ModelBuilder {
 
  private:
   void ReadSizes();
+  const Rope* FileRope(bool halves, std::string_view base_key);
   double ReadYarn(RopeScaling& scaling) const;
   std::vector<float> FindRopeFactors();
   int ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape, const kv::Reach& reach);

@@ -40,10 +40,16 @@ void ModelBuilder::FindProjections(int layer, const AttentionConfig& config, boo
     weights.v = fused.Rows(rows(q_rows + k_rows), rows(v_rows));
     const std::vector<float> bias =
         tensors_.FindVectorOrNone(Name(layer, "attn_qkv", ".bias"), q_rows + k_rows + v_rows);
-    if (bias.empty()) return;
-    weights.q_bias.assign(bias.begin(), bias.begin() + q_rows);
-    weights.k_bias.assign(bias.begin() + q_rows, bias.begin() + q_rows + k_rows);
-    weights.v_bias.assign(bias.begin() + q_rows + k_rows, bias.end());
+    if (!bias.empty()) {
+      weights.q_bias.assign(bias.begin(), bias.begin() + q_rows);
+      weights.k_bias.assign(bias.begin() + q_rows, bias.begin() + q_rows + k_rows);
+      weights.v_bias.assign(bias.begin() + q_rows + k_rows, bias.end());
+      return;
+    }
+    // Old files may have them apart although their matrices are one.
+    weights.q_bias = tensors_.FindVectorOrNone(Name(layer, "attn_q", ".bias"), q_rows);
+    weights.k_bias = tensors_.FindVectorOrNone(Name(layer, "attn_k", ".bias"), k_rows);
+    weights.v_bias = tensors_.FindVectorOrNone(Name(layer, "attn_v", ".bias"), v_rows);
     return;
   }
   weights.q = tensors_.FindMatrix(Name(layer, "attn_q"), q_rows, dim);

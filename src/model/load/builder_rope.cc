@@ -27,7 +27,7 @@ double ModelBuilder::ReadYarn(RopeScaling& scaling) const {
   const auto factor = [&](double share) {
     return stretch <= 1.0 ? 1.0 : 0.1 * share * std::log(stretch) + 1.0;
   };
-  if (!keys_.Has("rope.scaling.yarn_log_multiplier")) return factor(1.0);
+  if (keys_.NumberOr("rope.scaling.yarn_log_multiplier", 0.0) == 0) return factor(1.0);
   const double elsewhere = keys_.Positive("rope.scaling.yarn_log_multiplier");
   // DeepSeek-V2 has the same multiplier in both places.
   const double here = model_.config.architecture == "deepseek2" ? elsewhere : 1.0;
@@ -51,29 +51,33 @@ std::vector<float> ModelBuilder::FindRopeFactors() {
   return *config.long_factors ? long_factors : short_factors;
 }
 
-const Rope* ModelBuilder::FileRope(bool halves) {
+const Rope* ModelBuilder::FileRope(bool halves, std::string_view base_key) {
   ModelConfig& config = model_.config;
   config.rope_dim = keys_.CountOr("rope.dimension_count", config.head_dim, config.head_dim);
   config.rope_base = keys_.PositiveOr("rope.freq_base", 10000.0);
-  config.window_rope_base = config.rope_base;
+  config.window_rope_base = keys_.PositiveOr(base_key, static_cast<double>(config.rope_base));
   RopeScaling scaling;
   double magnitude = 1.0;
+  // The second key is that of old files.
+  const char* factor = keys_.Has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear";
+  keys_.Ignore("rope.scale_linear");
+  const bool stretched = keys_.NumberOr(factor, 0.0) != 0;  // 0 is what converters write for none
   const std::string_view type = keys_.TextOr("rope.scaling.type", "linear");
-  if (type == "none") {
-    keys_.Ignore("rope.scaling.factor");
-  } else if (type == "linear" || type == "yarn") {
-    // The second key is that of old files.
-    for (const char* key : {"rope.scaling.factor", "rope.scale_linear"}) {
-      if (keys_.Has(key)) scaling.linear = static_cast<double>(1.0f / keys_.Positive(key));
-    }
+  if (type == "linear" || type == "yarn" || type == "longrope") {
+    if (stretched) scaling.linear = static_cast<double>(1.0f / keys_.Positive(factor));
     if (type == "yarn") magnitude = ReadYarn(scaling);
-  } else if (type != "longrope") {
+  } else if (type != "none") {
     keys_.Refuse("rope.scaling.type", type, "'none', 'linear', 'yarn' and 'longrope'");
   }
   config.rope_scale = static_cast<float>(scaling.linear);
   magnitude *= static_cast<double>(keys_.PositiveOr("rope.scaling.attn_factor", 1.0));
   scaling.factors = FindRopeFactors();
-  return AddRope(halves, config.rope_dim, static_cast<double>(config.rope_base), scaling, magnitude);
+  return AddRope(halves, config.rope_dim, static_cast<double>(config.window_rope_base), scaling, magnitude);
+}
+
+const Rope* ModelBuilder::WindowRope(bool halves, const Rope* rope) {
+  constexpr const char* kKey = "rope.freq_base_swa";
+  return keys_.Has(kKey) ? FileRope(halves, kKey) : rope;
 }
 
 const Rope* ModelBuilder::AddRope(bool halves, int dim, double base, const RopeScaling& scaling,
