@@ -305,8 +305,25 @@ TEST(ForwardOnDevice, SaysWhatItDoesNotCompute) {
   small.head_dim = 16;
   EXPECT_EQ(WhyRefused(small), "layer 0: emulated GPU does not compute heads of other sizes than 64 and 128");
   EXPECT_THAT(WhyRefused(Tiny(), "fp8"), testing::StartsWith("KV codec fp8: "));
+  TinyModel shared = Tiny();
+  shared.heads = 18;
+  EXPECT_EQ(WhyRefused(shared),
+            "layer 0: emulated GPU does not compute more than 8 query heads for a KV head");
+  TinyModel coarse = Tiny(TensorType::kQ2_K);
+  coarse.dim = coarse.ffn = 256;
+  EXPECT_THAT(WhyRefused(coarse), testing::StartsWith("embedding: emulated GPU has no kernels for Q2_K"));
   EXPECT_EQ(WhyRefused(Tiny(), "flashq4:recent=64"),
             "KV cache: emulated GPU does not compute with pages in a finer form (sink=, recent=)");
+  const auto bytes = Tiny().Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto model = LoadTransformer(std::make_shared<device::GuardedDevice>(), file);
+  try {
+    model->MakeMemory(LayoutOf(*model, "f16"), kv::SoftmaxKind::kSas, 1 << 20);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "KV codec f16: emulated GPU computes the softmax sas with flashq4, flashq2 and int8 alone");
+  }
   TinyModel biased = Tiny();
   biased.key_bias = 300.0f;
   biased.bias_pairs = {1, 6};

@@ -411,6 +411,14 @@ TEST(SasOnDevice, IsSasHalfOfEveryNumber) {
     ASSERT_EQ(p0, static_cast<float>(attention::SasHalf(x0))) << x0;
     ASSERT_EQ(p1, static_cast<float>(attention::SasHalf(x1))) << x1;
   }
+  // What comes of scores that are no numbers reads nothing beyond the table.
+  for (const float odd : {NAN, -1e30f, -INFINITY}) {
+    float p0;
+    float p1;
+    sas.Pair(odd, odd, p0, p1);
+    EXPECT_EQ(p0, 0.0f);
+    EXPECT_EQ(p1, 0.0f);
+  }
   // Beyond 6, as rows of many keys need it.
   const SasSoftmax wide{powers, attention::kLargestSasThreshold};
   for (float x = 0.0f; x < attention::kLargestSasThreshold; x += 0.37f) {

@@ -73,7 +73,7 @@ struct SasSoftmax {
   // is 0.
   THRONG_DEVICE bool Reduce(float x, float& fraction, uint32_t& power, int shift) const {
     x = HalfBitsToFloat(FloatToHalfBits(x));
-    const bool vanishes = !(x <= threshold);
+    const bool vanishes = !(x >= 0.0f && x <= threshold);  // scores that are no numbers too
     if (vanishes) x = 0.0f;
     const int whole = static_cast<int>(x);
     fraction = x - static_cast<float>(whole);
