@@ -17,7 +17,8 @@ struct CodecKernels {
   KernelId merge;
   std::optional<KernelId> seal{};  // f16 has none: open pages become sealed ones as they are
   std::optional<KernelId> prefill{};
-  std::optional<KernelId> prefill_sas{};
+  // Of the SAS softmax: all of them or none.
+  std::optional<KernelId> decode_sas{}, merge_sas{}, prefill_sas{};
   int rank = 0;  // of the low-rank part
 };
 
@@ -32,6 +33,8 @@ inline constexpr CodecKernels kAll[] = {
      .merge = kMergeSplitsDim64,
      .seal = kSealFlashq4Dim64,
      .prefill = kPrefillFlashq4Dim64,
+     .decode_sas = kDecodeFlashq4SasDim64,
+     .merge_sas = kMergeSplitsSasDim64,
      .prefill_sas = kPrefillFlashq4SasDim64},
     {.name = "flashq4",
      .head_dim = 128,
@@ -40,6 +43,8 @@ inline constexpr CodecKernels kAll[] = {
      .merge = kMergeSplitsDim128,
      .seal = kSealFlashq4Dim128,
      .prefill = kPrefillFlashq4Dim128,
+     .decode_sas = kDecodeFlashq4SasDim128,
+     .merge_sas = kMergeSplitsSasDim128,
      .prefill_sas = kPrefillFlashq4SasDim128},
     {.name = "flashq2",
      .head_dim = 64,
@@ -48,6 +53,8 @@ inline constexpr CodecKernels kAll[] = {
      .merge = kMergeSplitsDim64,
      .seal = kSealFlashq2Dim64,
      .prefill = kPrefillFlashq2Dim64,
+     .decode_sas = kDecodeFlashq2SasDim64,
+     .merge_sas = kMergeSplitsSasDim64,
      .prefill_sas = kPrefillFlashq2SasDim64},
     {.name = "flashq2",
      .head_dim = 128,
@@ -56,6 +63,8 @@ inline constexpr CodecKernels kAll[] = {
      .merge = kMergeSplitsDim128,
      .seal = kSealFlashq2Dim128,
      .prefill = kPrefillFlashq2Dim128,
+     .decode_sas = kDecodeFlashq2SasDim128,
+     .merge_sas = kMergeSplitsSasDim128,
      .prefill_sas = kPrefillFlashq2SasDim128},
     {.name = "int8",
      .head_dim = 64,
@@ -64,6 +73,8 @@ inline constexpr CodecKernels kAll[] = {
      .merge = kMergeSplitsDim64,
      .seal = kSealInt8Dim64,
      .prefill = kPrefillInt8Dim64,
+     .decode_sas = kDecodeInt8SasDim64,
+     .merge_sas = kMergeSplitsSasDim64,
      .prefill_sas = kPrefillInt8SasDim64},
     {.name = "int8",
      .head_dim = 128,
@@ -72,6 +83,8 @@ inline constexpr CodecKernels kAll[] = {
      .merge = kMergeSplitsDim128,
      .seal = kSealInt8Dim128,
      .prefill = kPrefillInt8Dim128,
+     .decode_sas = kDecodeInt8SasDim128,
+     .merge_sas = kMergeSplitsSasDim128,
      .prefill_sas = kPrefillInt8SasDim128},
     {.name = "f16",
      .head_dim = 64,

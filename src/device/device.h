@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "device/kernels/kernel_list.h"
+#include "device/launch_list.h"
 #include "device/types.h"
 
 namespace throng::device {
@@ -30,6 +32,20 @@ class Device {
   // Runs a kernel on a grid of blocks, after all that was launched before. arguments: its Args.
   virtual void Launch(KernelId kernel, Index3 grid, const void* arguments) = 0;
   virtual void Wait() = 0;  // for all launches
+
+  // What runs a list as one, after all that was launched before: a captured graph.
+  class Graph {
+   public:
+    virtual ~Graph() = default;
+    virtual void Launch() = 0;
+  };
+  virtual std::unique_ptr<Graph> Capture(const LaunchList& list) = 0;
+  // Launches one by one.
+  void Launch(const LaunchList& list) {
+    list.ForEach(
+        [&](KernelId kernel, Index3 grid, const void* arguments) { Launch(kernel, grid, arguments); },
+        [&](void* to, const void* from, size_t bytes) { Copy(to, from, bytes); });
+  }
 };
 
 // Memory of a device that holds T.

@@ -86,6 +86,9 @@ THRONG_DEVICE uint32_t Load4(const void* global);
 THRONG_DEVICE int32_t Dot4S8(uint32_t a, uint32_t b, int32_t sum);
 THRONG_DEVICE uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum);
 
+// Byte e is byte `selector >> 4 e & 7` of the eight of low and high.
+THRONG_DEVICE uint32_t SelectBytes(uint32_t low, uint32_t high, uint32_t selector);
+
 THRONG_DEVICE float Fma(float a, float b, float c);  // rounded once
 THRONG_DEVICE double Fma(double a, double b, double c);
 THRONG_DEVICE float Round(float x);  // to the nearest integer, ties to even

@@ -9,6 +9,10 @@ namespace throng::engine {
 
 void Engine::Impl::SampleRow(size_t row, int worker) {
   Sequence& sequence = *rows_[row].sequence;
+  if (rows_[row].drawn != nullptr) {
+    sampled_[row] = rows_[row].drawn[rows_[row].Index()];
+    return;
+  }
   const size_t vocab = vocabulary_->NumTokens();
   const llm::Sampling& sampling = sequence.request.sampling;
   const auto logits = [&] { return std::span(rows_[row].logits + rows_[row].Index() * vocab, vocab); };

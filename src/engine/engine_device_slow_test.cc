@@ -36,13 +36,12 @@ model::TinyModel Tiny(int vocab = 40, int window = 0) {
           .window = window};
 }
 
-// The most that logits may differ from the processor's, of their length (docs/gpu.md).
-double Tolerance(const std::string& codec) { return codec == "f16" ? 1e-3 : 2e-3; }
-
 struct Case {
   const char* name;
   const char* codec;
   int window;
+  double tolerance;  // the most that logits may differ from the processor's, of their length (docs/gpu.md)
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;
 };
 void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 
@@ -64,6 +63,7 @@ class EngineOnDevice : public testing::TestWithParam<Case> {
 
   EngineRig& Rig(Conditions conditions) {
     rig_ = nullptr;
+    conditions.softmax = GetParam().softmax;
     rig_ = std::make_unique<EngineRig>(*transformer_, GetParam().codec, conditions);
     return *rig_;
   }
@@ -108,8 +108,8 @@ TEST_P(EngineOnDevice, LogitsAreNearTheProcessors) {
   const auto host = model::LoadTransformer(file_);
   for (Question question : questions_) {
     question.max_tokens = 1;
-    const Answer expected = EngineRig(*host, GetParam().codec, {}).Ask(question);
-    EXPECT_LT(kv::RelativeError(Alone(question).logits[0], expected.logits[0]), Tolerance(GetParam().codec));
+    const Answer expected = EngineRig(*host, GetParam().codec, {.softmax = GetParam().softmax}).Ask(question);
+    EXPECT_LT(kv::RelativeError(Alone(question).logits[0], expected.logits[0]), GetParam().tolerance);
   }
 }
 
@@ -128,6 +128,40 @@ TEST_P(EngineOnDevice, PromptsThatBeginAlikeShareBlocksAndRows) {
   const Answer of_parted = rig.Ask(parted);
   ASSERT_NO_FATAL_FAILURE(ExpectSame(of_parted, parted_alone));
   EXPECT_GE(of_parted.result.cached_prompt_tokens, 64);
+  ExpectLedgerIsTheMemorys();
+}
+
+// Where nobody asks for logits, tokens are drawn on the device: the same ones, with guesses too, beside
+// others whose logits are wanted.
+TEST_P(EngineOnDevice, DrawsTheTokensThatTheProcessorDraws) {
+  const std::vector<Answer> alone = AllAlone();
+  const int launches = device_->Launches(device::KernelId::kSampleTokens);
+  std::vector<Question> questions = questions_;
+  questions[0].keep_logits = questions[2].keep_logits = false;
+  const std::vector<Answer> answers = Rig({.chunk_tokens = 200}).Ask(questions);
+  EXPECT_GT(device_->Launches(device::KernelId::kSampleTokens), launches + 1);  // one is the rig's
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i].result.tokens, alone[i].result.tokens) << i;
+    EXPECT_EQ(answers[i].logits.size(), questions[i].keep_logits ? alone[i].logits.size() : 0) << i;
+  }
+  ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[1], alone[1]));
+}
+
+// Two sequences are admitted, and there is no room for what both become: one yields, its blocks go to the
+// prefix cache and to disk, and it comes back.
+TEST_P(EngineOnDevice, SequencesThatYieldAnswerTheSame) {
+  if (GetParam().window != 0) return;  // blocks of a window do not grow
+  std::vector<Question> questions;
+  for (int32_t i = 0; i < 2; ++i) questions.push_back({.prompt = {i, 3, 1, 4}, .max_tokens = 135});
+  const kv::BlockLayout layout = EngineRig::MakeLayout(transformer_->Config(), GetParam().codec);
+  const auto open_in_sealed = static_cast<int>((layout.open_bytes + layout.bytes - 1) / layout.bytes);
+  std::vector<Answer> alone;
+  for (const Question& question : questions) alone.push_back(Alone(question));
+  EngineRig& rig = Rig({.prefix_cache = true,
+                        .budget_tokens = kv::kPageTokens * (1 + open_in_sealed),
+                        .spill_folder = ::testing::TempDir()});
+  Compare(rig.Ask(questions), alone);
+  EXPECT_GT(rig.Metric("throng:num_preemptions_total"), 0);
   ExpectLedgerIsTheMemorys();
 }
 
@@ -175,8 +209,9 @@ TEST_P(EngineOnDevice, PagesCanBeForkedSavedAndLoaded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, EngineOnDevice,
-                         testing::Values(Case{"Flashq4", "flashq4", 0}, Case{"F16", "f16", 0},
-                                         Case{"Flashq4Window", "flashq4", 40}),
+                         testing::Values(Case{"Flashq4", "flashq4", 0, 2e-3}, Case{"F16", "f16", 0, 1e-3},
+                                         Case{"Flashq4Window", "flashq4", 40, 2e-3},
+                                         Case{"Int8Sas", "int8", 0, 2e-2, kv::SoftmaxKind::kSas}),
                          [](const auto& info) { return info.param.name; });
 
 std::string Thrown(const std::function<void()>& what) {

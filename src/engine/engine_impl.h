@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -87,8 +88,9 @@ class Engine::Impl {
   // Logits from which a sequence's next token is sampled.
   struct Row {
     Sequence* sequence;
-    const float* logits;  // [guesses + 1, vocab]: after its tokens when the pass began, and after each guess
-    size_t num_tokens;    // its tokens when the pass began
+    const float* logits;   // [guesses + 1, vocab]: after its tokens when the pass began, and after each guess
+    size_t num_tokens;     // its tokens when the pass began
+    const int32_t* drawn;  // [guesses + 1], if the transformer drew them; then there are no logits
 
     size_t Index() const { return sequence->tokens.size() - num_tokens; }
   };
@@ -102,6 +104,8 @@ class Engine::Impl {
   void Guess();
   void Forward();
   void MakeBatch();
+  bool MayDraw(const Sequence& sequence) const;
+  void MakeDraws();
   void TakePromptRows(Sequence& sequence, const model::BatchItem& computed, const float* logits);
   void EndPrompts();
   void Decode();
@@ -142,10 +146,13 @@ class Engine::Impl {
   std::unordered_map<uint32_t, int32_t> new_expected_;
   std::vector<PlannedItem> items_;
   std::vector<model::BatchItem> batch_;
-  std::vector<int32_t> inputs_;   // the tokens of batch_
-  std::vector<Row> rows_;         // one per sequence whose next token can be sampled
-  std::vector<float> logits_;     // [rows, guesses and rows of prompts that want them, vocab]
-  std::vector<float> states_;     // [rows that want them, dim]
+  std::vector<int32_t> inputs_;     // the tokens of batch_
+  std::vector<Row> rows_;           // one per sequence whose next token can be sampled
+  std::vector<float> logits_;       // [rows, guesses and rows of prompts that want them, vocab]
+  std::vector<float> states_;       // [rows that want them, dim]
+  std::vector<model::Draw> draws_;  // of items whose tokens the transformer draws
+  std::vector<int32_t> drawn_;      // likewise
+  std::deque<std::vector<uint64_t>> draw_masks_;
   std::vector<int32_t> sampled_;  // [rows]
   PromptLookup lookup_;
   PassCost pass_cost_;

@@ -83,9 +83,52 @@ void Engine::Impl::MakeBatch() {
     logits += static_cast<size_t>(computed.num_logits) * vocab;
     if (item.num_tokens == sequence.NumPending() && sequence.request.max_tokens > 0) {
       const auto num_rows = static_cast<size_t>(item.num_guesses + 1);
-      rows_.push_back({&sequence, logits - num_rows * vocab, sequence.tokens.size()});
+      rows_.push_back({&sequence, logits - num_rows * vocab, sequence.tokens.size(), nullptr});
     }
   }
+  if (transformer_.Draws()) MakeDraws();
+}
+
+// Whether the sequence's next tokens, after each of its guesses, can be drawn before it is known which come
+// true, and nobody needs the logits.
+bool Engine::Impl::MayDraw(const Sequence& sequence) const {
+  const EngineRequest& request = sequence.request;
+  return !request.on_logits && !request.logprobs && !sequence.thought &&
+         request.sampling.repetition_penalty == 1.0f && !request.rules.ChangesLogits(sequence.NumAnswer()) &&
+         (!sequence.matcher || sequence.guesses.size() == 0);
+}
+
+// Has the transformer draw the tokens of rows_ that it can.
+void Engine::Impl::MakeDraws() {
+  draws_.clear();
+  draw_masks_.clear();
+  const auto for_each = [&](const auto& visit) {  // of the items of rows_ that may
+    size_t row = 0;
+    for (size_t i = 0; i < items_.size() && row < rows_.size(); ++i) {
+      if (items_[i].sequence != rows_[row].sequence) continue;
+      if (MayDraw(*rows_[row].sequence)) visit(batch_[i], rows_[row]);
+      ++row;
+    }
+  };
+  for_each([&](const model::BatchItem& item, const Row& row) {
+    Sequence& sequence = *row.sequence;
+    std::span<const uint64_t> mask;
+    if (sequence.matcher) {
+      sequence.matcher->AllowedTokens(draw_masks_.emplace_back((vocabulary_->NumTokens() + 63) / 64));
+      mask = draw_masks_.back();
+    }
+    for (int i = 0; i < item.num_logits; ++i)
+      draws_.push_back(DrawOf(sequence.request.sampling, sequence.NumAnswer() + i, mask));
+  });
+  drawn_.resize(draws_.size());
+  size_t begin = 0;
+  for_each([&](model::BatchItem& item, Row& row) {
+    const auto count = static_cast<size_t>(item.num_logits);
+    item.draws = std::span(draws_).subspan(begin, count);
+    item.drawn = drawn_.data() + begin;
+    row.drawn = item.drawn;
+    begin += count;
+  });
 }
 
 void Engine::Impl::Forward() {

@@ -55,8 +55,8 @@ DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionB
          device);
   Refuse(config_.num_heads / config_.num_kv_heads > device::kGroupRows, where,
          "more than 8 query heads for a KV head", device);
-  Refuse(config_.score_cap != 0.0f || !weights.sinks.empty() || config_.temperature.scale != 0.0f, where,
-         "caps, sinks and temperatures of scores", device);
+  Refuse(config_.score_cap != 0.0f || config_.temperature.scale != 0.0f, where,
+         "caps and temperatures of scores", device);
   Refuse(config_.gated, where, "gated attention", device);
   Refuse(config_.norms_after_rope || weights.norms_rows || weights.v_norm ||
              !IsOfEachHead(weights.q_norm, config_.key_dim) || !IsOfEachHead(weights.k_norm, config_.key_dim),
@@ -69,6 +69,7 @@ DeviceAttention::DeviceAttention(device::Device& device, const model::AttentionB
   k_bias_ = Upload(device, weights.k_bias);
   v_bias_ = Upload(device, weights.v_bias);
   output_bias_ = Upload(device, weights.output_bias);
+  sinks_ = Upload(device, weights.sinks);
   q_norm_ = DeviceNorm(device, weights.q_norm);
   k_norm_ = DeviceNorm(device, weights.k_norm);
 }
@@ -133,22 +134,47 @@ void DeviceAttention::Seal(Pass& pass) const {
   pass.device.Launch(*pass.codec->seal, {pass.num_seals, 1, 1}, &seals);
 }
 
-// Token by token, also of a chunk: then a token's result does not depend on how the others came.
 void DeviceAttention::Attend(Pass& pass) const {
   const Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
   const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
-  const size_t partial =
-      Elements(pass.rows, config_.num_kv_heads) * static_cast<size_t>(pass.max_splits) * device::kGroupRows;
+  const int view_index = pass.view_of[static_cast<size_t>(config_.cache_layer)];
+  const Pass::View& view = pass.views[static_cast<size_t>(view_index)];
+  const float* const sinks = sinks_ ? sinks_->Data() : nullptr;
+  const int group = config_.num_heads / config_.num_kv_heads;
+  float* const out = pass.attended.Reserve(Elements(pass.rows, QueryDim()));
+  if (pass.num_tiles > 0) {
+    const device::PrefillArgs args{
+        .tiles = view.tiles.Data(),
+        .queries = pass.q.Data(),
+        .out = out,
+        .first_visible = view.first_visible.Data(),
+        .thresholds = view.thresholds.Data(),
+        .sinks = sinks,
+        .scale = config_.scale,
+        .group = group,
+        .kv_heads = config_.num_kv_heads,
+        .keys = sealed.keys,
+        .values = sealed.values,
+        .head_stride = sealed.head_stride,
+        .open_keys = open.keys,
+        .open_values = open.values,
+        .open_head_stride = open.head_stride,
+    };
+    pass.device.Launch(*pass.attention.prefill, {pass.num_tiles, config_.num_kv_heads, 1}, &args);
+  }
+  if (pass.num_tokens == 0) return;
+  const size_t partial = Elements(pass.num_tokens, config_.num_kv_heads) *
+                         static_cast<size_t>(pass.max_splits) * device::kGroupRows;
   const device::DecodeArgs args{
-      .sequences =
-          pass.attend[static_cast<size_t>(pass.views[static_cast<size_t>(config_.cache_layer)])].Data(),
+      .sequences = view.tokens.Data(),
       .queries = pass.q.Data(),
-      .out = pass.attended.Reserve(Elements(pass.rows, QueryDim())),
+      .out = out,
       .split_max = pass.split_max.Reserve(partial),
       .split_sum = pass.split_sum.Reserve(partial),
       .split_out = pass.split_out.Reserve(partial * static_cast<size_t>(config_.key_dim)),
+      .sinks = sinks,
       .scale = config_.scale,
-      .group = config_.num_heads / config_.num_kv_heads,
+      .group = group,
       .kv_heads = config_.num_kv_heads,
       .max_splits = pass.max_splits,
       .keys = sealed.keys,
@@ -158,8 +184,8 @@ void DeviceAttention::Attend(Pass& pass) const {
       .open_values = open.values,
       .open_head_stride = open.head_stride,
   };
-  pass.device.Launch(pass.codec->decode, {pass.max_splits, config_.num_kv_heads, pass.rows}, &args);
-  pass.device.Launch(pass.codec->merge, {config_.num_kv_heads, pass.rows, 1}, &args);
+  pass.device.Launch(pass.attention.decode, {pass.max_splits, config_.num_kv_heads, pass.num_tokens}, &args);
+  pass.device.Launch(pass.attention.merge, {config_.num_kv_heads, pass.num_tokens, 1}, &args);
 }
 
 void DeviceAttention::Run(Pass& pass, const float* in, float* out) const {

@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "device/kernels/append.h"
 #include "device/kernels/decode.h"
+#include "device/kernels/prefill.h"
 #include "device/kernels/seal_job.h"
 #include "gpu/buffer.h"
 #include "gpu/pages.h"
@@ -26,13 +27,24 @@ struct Pass {
   Multiplier multiplier;
   const kv::BlockLayout* layout = nullptr;  // of all caches
   const device::CodecKernels* codec = nullptr;
+  AttentionKernels attention{};
   const double* seal_start = nullptr;  // of SealArgs
   int rows = 0;
-  int max_splits = 0;                                  // of the longest sequence
-  Buffer<const uint8_t*> tables;                       // places of sealed blocks, sequence by sequence
-  Buffer<device::AppendToken> append;                  // [rows]
-  std::vector<Buffer<device::DecodeSequence>> attend;  // by view: [rows]
-  std::vector<int> views;  // [layers of the cache]: what each sees, all of it or a window
+  Buffer<const uint8_t*> tables;       // places of sealed blocks, sequence by sequence
+  Buffer<device::AppendToken> append;  // [rows]
+  // What rows see in layers of one reach. Some attend one by one, others in tiles, with the same bits.
+  struct View {
+    explicit View(device::Device& device)
+        : tokens(device), tiles(device), first_visible(device), thresholds(device) {}
+    Buffer<device::DecodeSequence> tokens;
+    Buffer<device::PrefillTile> tiles;
+    Buffer<int32_t> first_visible;  // [rows]
+    Buffer<float> thresholds;       // [rows], of SAS
+  };
+  std::vector<View> views;
+  std::vector<int> view_of;           // [layers of the cache]
+  int num_tokens = 0, num_tiles = 0;  // of each view
+  int max_splits = 0;                 // of those tokens
   struct Completed {
     const uint8_t* open;
     uint8_t* base;
@@ -69,7 +81,7 @@ class DeviceAttention {
 
   const model::AttentionConfig config_;
   DeviceMatrix q_, k_, v_, output_;
-  Floats q_bias_, k_bias_, v_bias_, output_bias_;
+  Floats q_bias_, k_bias_, v_bias_, output_bias_, sinks_;
   DeviceNorm q_norm_, k_norm_;
 };
 

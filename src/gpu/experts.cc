@@ -18,6 +18,12 @@ model::Matrix AllOf(model::Matrix matrix) {
 
 int Blocks(int count, int of_block) { return (count + of_block - 1) / of_block; }
 
+// Adds one row of biases [any, width] to `rows` rows of x; nothing if there are none.
+void AddBiasRow(device::Device& device, const Floats& biases, int64_t row, float* x, int rows, int width) {
+  if (biases == nullptr) return;
+  Map(device, device::RowOp::kAdd, x, int64_t{rows} * width, biases->Data() + row * width, width);
+}
+
 }  // namespace
 
 DeviceExperts::DeviceExperts(device::Device& device, const model::ExpertsBlock& block,
@@ -26,12 +32,10 @@ DeviceExperts::DeviceExperts(device::Device& device, const model::ExpertsBlock& 
       options_(block.GetOptions()),
       selection_bias_(block.GetWeights().selection_bias) {
   const model::ExpertsWeights& weights = block.GetWeights();
-  if (weights.router_norm || weights.input_norm || !weights.router_bias.empty() ||
-      !weights.gate_bias.empty() || !weights.up_bias.empty() || !weights.down_bias.empty() ||
-      options_.weighs_inputs) {
+  if (weights.router_norm || weights.input_norm || options_.weighs_inputs) {
     throw MakeError(ErrorCode::kUnsupported,
-                    "{}: {} does not compute experts with biases, norms or weights of their own inputs",
-                    where, device.Name());
+                    "{}: {} does not compute experts with norms or weights of their own inputs", where,
+                    device.Name());
   }
   scores_ = DeviceMatrix(device, weights.router, where + " router");
   if (weights.gate.rows != 0) gate_ = DeviceMatrix(device, AllOf(weights.gate), where + " gates");
@@ -39,6 +43,10 @@ DeviceExperts::DeviceExperts(device::Device& device, const model::ExpertsBlock& 
   down_ = DeviceMatrix(device, AllOf(weights.down), where + " downs");
   dim_ = down_.Outputs() / router_.num_experts;
   ffn_dim_ = down_.Cols();
+  router_bias_ = Upload(device, weights.router_bias);
+  gate_bias_ = Upload(device, weights.gate_bias);
+  up_bias_ = Upload(device, weights.up_bias);
+  down_bias_ = Upload(device, weights.down_bias);
 }
 
 DeviceMatrix DeviceExperts::GateOf(int expert) const {
@@ -58,6 +66,7 @@ DeviceExperts::Slots DeviceExperts::Choose(Pass& pass, const float* in) const {
   float* const on_device = pass.scores.Reserve(rows * experts);
   pass.multiplier.SetRows(in, pass.rows, dim_);
   pass.multiplier.Multiply(scores_, on_device, router_.num_experts);
+  AddBias(pass.device, router_bias_, on_device, pass.rows, router_.num_experts);
   std::vector<float> scores(rows * experts);
   pass.device.CopyFrom(scores.data(), on_device, scores.size() * sizeof(float));
   std::vector<model::ExpertsBlock::Choice> choices(rows * chosen);
@@ -102,12 +111,15 @@ void DeviceExperts::Run(Pass& pass, const float* in, float* out) const {
     pass.multiplier.SetRows(gathered + first * dim_, of_expert, dim_);
     pass.multiplier.Multiply(GateOf(expert), gate + first * ffn_dim_, ffn_dim_);
     pass.multiplier.Multiply(UpOf(expert), up + first * ffn_dim_, ffn_dim_);
+    AddBiasRow(pass.device, gate_bias_, expert, gate + first * ffn_dim_, of_expert, ffn_dim_);
+    AddBiasRow(pass.device, up_bias_, expert, up + first * ffn_dim_, of_expert, ffn_dim_);
   });
   Map(pass.device, GateOp(options_.activation), gate, inner, up, inner);
   // What was gathered is not needed any more: results take its place.
   for_each_expert([&](int expert, int64_t first, int of_expert) {
     pass.multiplier.SetRows(gate + first * ffn_dim_, of_expert, ffn_dim_);
     pass.multiplier.Multiply(down_.Rows(expert * dim_, dim_), gathered + first * dim_, dim_);
+    AddBiasRow(pass.device, down_bias_, expert, gathered + first * dim_, of_expert, dim_);
   });
   const device::CombineArgs combine{.x = gathered,
                                     .places = pass.slot_places.Fill(slots.places),

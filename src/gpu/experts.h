@@ -35,6 +35,7 @@ class DeviceExperts {
   const std::vector<float> selection_bias_;
   int dim_, ffn_dim_;
   DeviceMatrix scores_, gate_, up_, down_;  // of all experts, as in ExpertsWeights
+  Floats router_bias_, gate_bias_, up_bias_, down_bias_;
 };
 
 }  // namespace throng::gpu

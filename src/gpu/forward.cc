@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <string>
 
+#include "attention/sas.h"
 #include "base/error.h"
 #include "device/kernels/all_kernels.h"
+#include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/gear/gear_encode.h"
 
@@ -16,6 +18,10 @@ namespace {
 using kv::BlockKind;
 
 constexpr int kTokens = kv::kPageTokens;
+
+// From this many tokens on, reading pages once for all of a tile pays more than spreading each token's pages
+// over blocks of threads.
+constexpr int kMinTileTokens = 8;
 
 Error Unsupported(const device::Device& device, const std::string& what) {
   return MakeError(ErrorCode::kUnsupported, "{} does not compute {}", device.Name(), what);
@@ -59,10 +65,10 @@ DeviceModel::DeviceModel(device::Device& device, const model::Model& model)
   for (size_t i = 0; i < model.ropes.size(); ++i) pass_.cos_sin.emplace_back(device);
   for (const kv::Reach& reach : model.config.cache_reaches) {
     const auto known = std::ranges::find(reaches_, reach);
-    pass_.views.push_back(static_cast<int>(known - reaches_.begin()));
+    pass_.view_of.push_back(static_cast<int>(known - reaches_.begin()));
     if (known != reaches_.end()) continue;
     reaches_.push_back(reach);
-    pass_.attend.emplace_back(device);
+    pass_.views.emplace_back(device);
   }
 }
 
@@ -79,8 +85,11 @@ DeviceModel::Residual DeviceModel::MakeResidual(const model::Residual& residual,
                     std::move(block),
                     residual.scale};
   };
-  if (const auto* attention = dynamic_cast<const model::AttentionBlock*>(branch.block.get()))
+  if (const auto* attention = dynamic_cast<const model::AttentionBlock*>(branch.block.get())) {
+    const model::AttentionConfig& config = attention->Config();
+    most_group_ = std::max(most_group_, config.num_heads / config.num_kv_heads);
     return with(DeviceAttention(device_, *attention, where));
+  }
   if (const auto* feed_forward = dynamic_cast<const model::FeedForwardBlock*>(branch.block.get()))
     return with(DeviceFeedForward(device_, *feed_forward, where));
   if (const auto* experts = dynamic_cast<const model::ExpertsBlock*>(branch.block.get()))
@@ -97,7 +106,6 @@ void DeviceModel::PlanCache(std::span<const model::BatchItem> items) {
   const bool slides = pass_.layout->sliding_bytes > 0;
   std::vector<device::AppendToken> append;
   pass_.completed.clear();
-  int most_blocks = 0;
   for (const model::BatchItem& item : items) {
     const kv::SequenceCache& cache = *item.cache;
     const int begin = cache.NumTokens();
@@ -113,9 +121,34 @@ void DeviceModel::PlanCache(std::span<const model::BatchItem> items) {
       pass_.completed.push_back({cache.OpenSlab(block), cache.SealedSlab(BlockKind::kSealed, block),
                                  slides ? cache.SealedSlab(BlockKind::kSliding, block) : nullptr});
     }
-    most_blocks = std::max(most_blocks, (end - 1) / kTokens + 1);
   }
   pass_.append.Fill(append);
+}
+
+// Which tokens attend in tiles, and which one by one.
+void DeviceModel::PlanRuns(std::span<const model::BatchItem> items) {
+  runs_.clear();
+  pass_.num_tokens = pass_.num_tiles = 0;
+  int most_blocks = 0;  // of tokens that attend one by one
+  int row = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const kv::SequenceCache& cache = *items[i].cache;
+    const int end = cache.NumTokens() + cache.ChunkTokens();
+    for (int position = cache.NumTokens(); position < end;) {
+      const int in_block = std::min(end - position, kTokens - position % kTokens);
+      const int count = std::min(in_block, device::kTileRows / most_group_);
+      const bool is_tile = pass_.attention.prefill && count >= kMinTileTokens;
+      runs_.push_back({i, position, count, row, is_tile});
+      if (is_tile) {
+        ++pass_.num_tiles;
+      } else {
+        pass_.num_tokens += count;
+        most_blocks = std::max(most_blocks, position / kTokens + 1);
+      }
+      position += count;
+      row += count;
+    }
+  }
   pass_.max_splits = (most_blocks + device::kSplitPages - 1) / device::kSplitPages;
 }
 
@@ -132,21 +165,37 @@ void DeviceModel::PlanViews(std::span<const model::BatchItem> items) {
   }
   const uint8_t* const* on_device = pass_.tables.Fill(tables);
   for (size_t view = 0; view < reaches_.size(); ++view) {
-    const kv::Reach& reach = reaches_[view];
-    const uint8_t* const* table = on_device + (slides && !reach.SeesAll() ? tables.size() / 2 : 0);
-    std::vector<device::DecodeSequence> attend;
-    for (const model::BatchItem& item : items) {
-      const kv::SequenceCache& cache = *item.cache;
-      const int end = cache.NumTokens() + cache.ChunkTokens();
-      for (int position = cache.NumTokens(); position < end; ++position) {
-        const int block = position / kTokens;
-        attend.push_back(
-            {table, cache.OpenSlab(block), block, position % kTokens + 1, reach.First(position)});
-      }
-      table += SealedBy(cache);
-    }
-    pass_.attend[view].Fill(attend);
+    const bool of_sliding = slides && !reaches_[view].SeesAll();
+    PlanView(items, reaches_[view], on_device + (of_sliding ? tables.size() / 2 : 0), pass_.views[view]);
   }
+}
+
+void DeviceModel::PlanView(std::span<const model::BatchItem> items, const kv::Reach& reach,
+                           const uint8_t* const* table, Pass::View& to) {
+  std::vector<device::DecodeSequence> tokens;
+  std::vector<device::PrefillTile> tiles;
+  std::vector<int32_t> first_visible;
+  std::vector<float> thresholds;
+  size_t item = 0;
+  for (const Run& run : runs_) {
+    for (; item < run.item; ++item) table += SealedBy(*items[item].cache);
+    const int block = run.first_position / kTokens;
+    const uint8_t* const open = items[item].cache->OpenSlab(block);
+    for (int i = 0; i < run.count; ++i) {
+      const int position = run.first_position + i;
+      first_visible.push_back(reach.First(position));
+      thresholds.push_back(attention::SasThreshold(position + 1 - first_visible.back()));
+      if (run.is_tile) continue;
+      tokens.push_back(
+          {table, open, block, position % kTokens + 1, first_visible.back(), run.row + i, thresholds.back()});
+    }
+    if (run.is_tile) tiles.push_back({table, open, block, run.first_position % kTokens, run.count, run.row});
+  }
+  std::reverse(tiles.begin(), tiles.end());  // the last ones of a sequence see most: they start first
+  to.tokens.Fill(tokens);
+  to.tiles.Fill(tiles);
+  to.first_visible.Fill(first_visible);
+  to.thresholds.Fill(thresholds);
 }
 
 void DeviceModel::PlanSeals() {
@@ -206,8 +255,10 @@ void DeviceModel::Begin(std::span<const model::BatchItem> items) {
   pass_.rows = static_cast<int>(tokens.size());
   pass_.layout = &items.front().cache->Layout();
   pass_.codec = &KernelsOf(device_, *pass_.layout);
+  pass_.attention = AttentionOf(device_, *pass_.codec, items.front().cache->Pool().Softmax());
   pass_.seal_start = SealStart(*pass_.codec, pass_.layout->layers.front().key_dim);
   PlanCache(items);
+  PlanRuns(items);
   PlanViews(items);
   if (pass_.codec->seal) PlanSeals();
   WriteRopes(items);
@@ -224,7 +275,7 @@ void DeviceModel::Begin(std::span<const model::BatchItem> items) {
       model_.embedding_scale);
 }
 
-void DeviceModel::Run(const Residual& residual) {
+void DeviceModel::Compute(const Residual& residual) {
   const int dim = model_.config.dim;
   const auto elements = static_cast<int64_t>(StreamElements());
   const float* in = stream_.Data();
@@ -300,7 +351,7 @@ const float* DeviceModel::Logits(std::span<const model::BatchItem> items) {
 const float* DeviceModel::Forward(std::span<const model::BatchItem> items) {
   Begin(items);
   for (const Layer& layer : layers_) {
-    for (const Residual& residual : layer.residuals) Run(residual);
+    for (const Residual& residual : layer.residuals) Compute(residual);
     if (layer.scale == 1.0f) continue;
     Map(device_, device::RowOp::kScale, stream_.Data(), static_cast<int64_t>(StreamElements()), nullptr, 1,
         layer.scale);

@@ -47,10 +47,13 @@ class DeviceModel {
   Residual MakeResidual(const model::Residual& residual, size_t layer);
   void Begin(std::span<const model::BatchItem> items);
   void PlanCache(std::span<const model::BatchItem> items);
+  void PlanRuns(std::span<const model::BatchItem> items);
   void PlanViews(std::span<const model::BatchItem> items);
+  void PlanView(std::span<const model::BatchItem> items, const kv::Reach& reach, const uint8_t* const* table,
+                Pass::View& to);
   void PlanSeals();
   void WriteRopes(std::span<const model::BatchItem> items);
-  void Run(const Residual& residual);
+  void Compute(const Residual& residual);
   const float* Logits(std::span<const model::BatchItem> items);
   void TakeStates(std::span<const model::BatchItem> items, const float* states);
   size_t StreamElements() const;
@@ -58,10 +61,20 @@ class DeviceModel {
 
   device::Device& device_;
   const model::Model& model_;
+  // Tokens of one block of a sequence that attend together.
+  struct Run {
+    size_t item;
+    int first_position, count;
+    int row;  // of the first one
+    bool is_tile;
+  };
+
   DeviceMatrix embedding_, output_;
   bool tied_;  // the embedding is the output
   std::vector<Layer> layers_;
   std::vector<kv::Reach> reaches_;  // what layers see, each once: Pass::views
+  int most_group_ = 1;              // query heads that share a KV head
+  std::vector<Run> runs_;           // of the pass
   DeviceNorm output_norm_;
   Floats output_bias_;
   Pass pass_;

@@ -12,6 +12,9 @@
 #include "base/rng.h"
 #include "base/thread_pool.h"
 #include "device/testing/guarded_device.h"
+#include "gpu/device_memory.h"
+#include "gpu/forward.h"
+#include "gpu/graph_device.h"
 #include "gpu/transformer.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
@@ -19,6 +22,7 @@
 #include "kv/testing/random_rows.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
+#include "model/model.h"
 #include "model/testing/tiny_model.h"
 #include "model/transformer.h"
 
@@ -138,11 +142,37 @@ TinyModel Mixtral() {
   tiny.experts = 4;
   return tiny;
 }
+// With sinks, a window in each second layer, and experts with biases in MXFP4.
+TinyModel GptOss() {
+  TinyModel tiny = Tiny(TensorType::kMXFP4);
+  tiny.architecture = "gpt-oss";
+  tiny.experts = 4;
+  tiny.key_bias = 0.3f;
+  tiny.bias_pairs = {1};
+  tiny.more = [](model::GgufWriter& writer) {
+    writer.Add("gpt-oss.attention.sliding_window", 30u);
+    const auto add = [&](const std::string& name, const std::vector<uint64_t>& dims, uint64_t seed) {
+      const uint64_t count = dims[0] * (dims.size() > 1 ? dims[1] : 1);
+      writer.AddTensor(name, TensorType::kF32, dims,
+                       model::RandomBlocks(TensorType::kF32, count, 1.0f, seed));
+    };
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      add(layer + "attn_output.bias", {64}, 2);
+      add(layer + "attn_sinks.weight", {4}, 3);
+      add(layer + "ffn_gate_inp.bias", {4}, 4);
+      add(layer + "ffn_gate_exps.bias", {96, 4}, 5);
+      add(layer + "ffn_up_exps.bias", {96, 4}, 6);
+      add(layer + "ffn_down_exps.bias", {64, 4}, 7);
+    }
+  };
+  return tiny;
+}
 INSTANTIATE_TEST_SUITE_P(
     Models, ForwardOnDevice,
     testing::Values(Case{"Q8F16", Tiny(), "f16", 1e-3}, Case{"Qwen3Flashq4", Qwen3(), "flashq4", 2e-3},
                     Case{"Qwen2HalvesInt8", Qwen(TensorType::kF16), "int8:bias=off", 2e-3},
-                    Case{"MixtralInt8", Mixtral(), "int8", 2e-3},
+                    Case{"MixtralInt8", Mixtral(), "int8", 2e-3}, Case{"GptOssF16", GptOss(), "f16", 1e-3},
+                    Case{"GptOssFlashq4", GptOss(), "flashq4", 2e-3},
                     Case{"Phi3WindowF16", Windowed(), "f16", 1e-3},
                     Case{"Phi3WindowFlashq4", Windowed(), "flashq4", 2e-3},
                     Case{"Q8Gearl4", Tiny(), "gearl4", 5e-3}),
@@ -188,6 +218,56 @@ TEST(ForwardOnDevice, RowsArePure) {
   EXPECT_EQ(other.NumTokens(), 31);
 }
 
+// Steps that decode launch the same again and again, so they are captured; the results are those of launches,
+// also when the batch changes.
+TEST(ForwardOnDevice, StepsThatRepeatRunAsGraphs) {
+  const auto bytes = Tiny().Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto host = model::BuildModel(file, 0);
+  const auto tokens = RandomTokens(12, 4);
+  const auto run = [&](device::Device& computes, const std::shared_ptr<device::Device>& device,
+                       const auto& after_step) {
+    DeviceModel model(computes, *host);
+    kv::CodecFlags flags;
+    flags.kv = "flashq4";
+    const kv::BlockLayout layout = kv::MakeLayout(flags, host->config.cache_layers);
+    kv::BlockPool pool(layout, 1 << 21, kv::SoftmaxKind::kExact,
+                       std::make_unique<DeviceMemory>(device, layout, 1 << 21));
+    std::vector<kv::SequenceCache> caches;
+    for (int i = 0; i < 3; ++i) caches.emplace_back(pool);
+    std::vector<float> all;
+    for (size_t step = 0; step < tokens.size(); ++step) {
+      const size_t batch = step < 6 ? 2 : 3;
+      std::vector<model::BatchItem> items;
+      for (size_t i = 0; i < batch; ++i) {
+        EXPECT_TRUE(caches[i].Reserve(1));
+        caches[i].BeginChunk(1);
+        items.push_back({std::span(tokens).subspan(step, 1), &caches[i], 1});
+      }
+      const float* logits = model.Forward(items);
+      const size_t at = all.size();
+      all.resize(at + batch * 40);
+      device->CopyFrom(all.data() + at, logits, batch * 40 * sizeof(float));
+      for (size_t i = 0; i < batch; ++i) caches[i].EndChunk();
+      after_step(step);
+    }
+    return all;
+  };
+  const auto launched_on = std::make_shared<device::GuardedDevice>(1);
+  const auto launched = run(*launched_on, launched_on, [](size_t) {});
+  const auto device = std::make_shared<device::GuardedDevice>(2);
+  GraphDevice graphs(*device);
+  std::vector<int> captures, replays;
+  const auto replayed = run(graphs, device, [&](size_t) {
+    captures.push_back(graphs.Captures());
+    replays.push_back(graphs.Replays());
+  });
+  EXPECT_TRUE(kv::SameBits(replayed, launched));
+  // With the first and the seventh step buffers grow, and the ones that follow are the first of their kinds.
+  EXPECT_THAT(captures, testing::ElementsAre(0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2));
+  EXPECT_THAT(replays, testing::ElementsAre(0, 0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8));
+}
+
 // The states of tokens, for embeddings.
 TEST(ForwardOnDevice, StatesAreTheProcessors) {
   const auto bytes = Tiny().Bytes();
@@ -225,8 +305,25 @@ TEST(ForwardOnDevice, SaysWhatItDoesNotCompute) {
   small.head_dim = 16;
   EXPECT_EQ(WhyRefused(small), "layer 0: emulated GPU does not compute heads of other sizes than 64 and 128");
   EXPECT_THAT(WhyRefused(Tiny(), "fp8"), testing::StartsWith("KV codec fp8: "));
+  TinyModel shared = Tiny();
+  shared.heads = 18;
+  EXPECT_EQ(WhyRefused(shared),
+            "layer 0: emulated GPU does not compute more than 8 query heads for a KV head");
+  TinyModel coarse = Tiny(TensorType::kQ2_K);
+  coarse.dim = coarse.ffn = 256;
+  EXPECT_THAT(WhyRefused(coarse), testing::StartsWith("embedding: emulated GPU has no kernels for Q2_K"));
   EXPECT_EQ(WhyRefused(Tiny(), "flashq4:recent=64"),
             "KV cache: emulated GPU does not compute with pages in a finer form (sink=, recent=)");
+  const auto bytes = Tiny().Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto model = LoadTransformer(std::make_shared<device::GuardedDevice>(), file);
+  try {
+    model->MakeMemory(LayoutOf(*model, "f16"), kv::SoftmaxKind::kSas, 1 << 20);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "KV codec f16: emulated GPU computes the softmax sas with flashq4, flashq2 and int8 alone");
+  }
   TinyModel biased = Tiny();
   biased.key_bias = 300.0f;
   biased.bias_pairs = {1, 6};

@@ -54,4 +54,15 @@ const device::CodecKernels& KernelsOf(const device::Device& device, const kv::Bl
                   name, device.Name(), head_dim);
 }
 
+AttentionKernels AttentionOf(const device::Device& device, const device::CodecKernels& codec,
+                             kv::SoftmaxKind softmax) {
+  if (softmax == kv::SoftmaxKind::kExact) return {codec.decode, codec.merge, codec.prefill};
+  if (!codec.decode_sas) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "KV codec {}: {} computes the softmax sas with flashq4, flashq2 and int8 alone",
+                    codec.name, device.Name());
+  }
+  return {*codec.decode_sas, *codec.merge_sas, codec.prefill_sas};
+}
+
 }  // namespace throng::gpu

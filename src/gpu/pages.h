@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "device/codec_kernels.h"
 #include "device/device.h"
 #include "kv/block_layout.h"
+#include "kv/softmax_kind.h"
 
 namespace throng::gpu {
 
@@ -18,7 +20,16 @@ struct Places {
 Places SealedPlaces(const kv::BlockLayout& layout, int layer);
 Places OpenPlaces(const kv::BlockLayout& layout, int layer);
 
+// What computes attention with one kind of softmax.
+struct AttentionKernels {
+  device::KernelId decode, merge;
+  std::optional<device::KernelId> prefill;  // none: tokens attend one by one
+};
+
 // The kernels for all pages of a layout. Throws kUnsupported, with one sentence, if the device has none.
 const device::CodecKernels& KernelsOf(const device::Device& device, const kv::BlockLayout& layout);
+// And of a softmax; throws likewise.
+AttentionKernels AttentionOf(const device::Device& device, const device::CodecKernels& codec,
+                             kv::SoftmaxKind softmax);
 
 }  // namespace throng::gpu

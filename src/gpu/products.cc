@@ -16,6 +16,7 @@ using model::TensorType;
 constexpr WeightKernels kWeightKernels[] = {
     {TensorType::kQ8_0, KernelId::kEmbedQ8_0, KernelId::kMultiplyFewQ8_0, KernelId::kMultiplyManyQ8_0},
     {TensorType::kQ4_0, KernelId::kEmbedQ4_0, KernelId::kMultiplyFewQ4_0, KernelId::kMultiplyManyQ4_0},
+    {TensorType::kMXFP4, KernelId::kEmbedMXFP4, KernelId::kMultiplyFewMXFP4, KernelId::kMultiplyManyMXFP4},
     {TensorType::kQ4_K, KernelId::kEmbedQ4_K, KernelId::kMultiplyFewQ4_K, KernelId::kMultiplyManyQ4_K},
     {TensorType::kQ6_K, KernelId::kEmbedQ6_K, KernelId::kMultiplyFewQ6_K, KernelId::kMultiplyManyQ6_K},
     {.type = TensorType::kF32, .embed = KernelId::kEmbedF32, .floats = KernelId::kMultiplyF32},
@@ -44,8 +45,8 @@ DeviceMatrix::DeviceMatrix(device::Device& device, const model::Matrix& matrix, 
   if (kernels_ == nullptr) {
     throw MakeError(
         ErrorCode::kUnsupported,
-        "{}: {} has no kernels for {} (it has those for Q8_0, Q4_0, Q4_K, Q6_K, F16, BF16 and F32)", what,
-        device.Name(), model::TensorTypeName(matrix.type));
+        "{}: {} has no kernels for {} (it has those for Q8_0, Q4_0, MXFP4, Q4_K, Q6_K, F16, BF16 and F32)",
+        what, device.Name(), model::TensorTypeName(matrix.type));
   }
   constexpr auto kMost = static_cast<size_t>(std::numeric_limits<int>::max());
   if (matrix.in_strips || matrix.parts != 1 || matrix.scales != nullptr || matrix.cols % 8 != 0 ||
@@ -102,10 +103,10 @@ void Multiplier::Multiply(const DeviceMatrix& matrix, float* y, int64_t y_stride
                            .cols = cols_,
                            .x = {},
                            .terms = fine ? 2 : 1,
+                           .rows = rows_,
                            .x_rows = x_,
                            .y = y,
-                           .y_stride = y_stride,
-                           .rows = rows_};
+                           .y_stride = y_stride};
   const WeightKernels& kernels = matrix.Kernels();
   if (kernels.floats) {
     using Floats = device::MultiplyFloats<device::HalfWeights>;

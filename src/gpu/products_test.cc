@@ -22,8 +22,8 @@ using kv::Normal;
 using model::Matrix;
 using model::TensorType;
 
-constexpr TensorType kTypes[] = {TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_K, TensorType::kQ6_K,
-                                 TensorType::kF32,  TensorType::kF16,  TensorType::kBF16};
+constexpr TensorType kTypes[] = {TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kMXFP4, TensorType::kQ4_K,
+                                 TensorType::kQ6_K, TensorType::kF32,  TensorType::kF16,   TensorType::kBF16};
 
 class ProductsOnDevice : public testing::TestWithParam<TensorType> {
  protected:
@@ -162,8 +162,8 @@ TEST(DeviceMatrix, RefusesFormatsWithoutKernels) {
   } catch (const Error& error) {
     EXPECT_EQ(error.Code(), ErrorCode::kUnsupported);
     EXPECT_STREQ(error.what(),
-                 "output.weight: emulated GPU has no kernels for Q2_K (it has those for Q8_0, Q4_0, Q4_K, "
-                 "Q6_K, F16, BF16 and F32)");
+                 "output.weight: emulated GPU has no kernels for Q2_K (it has those for Q8_0, Q4_0, MXFP4, "
+                 "Q4_K, Q6_K, F16, BF16 and F32)");
   }
 }
 

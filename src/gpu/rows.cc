@@ -27,8 +27,8 @@ void DeviceNorm::Apply(device::Device& device, const float* x, int rows, int wid
                               .weight = weight_ ? weight_->Data() : nullptr,
                               .bias = bias_ ? bias_->Data() : nullptr,
                               .out = out,
-                              .epsilon = epsilon_,
                               .width = width,
+                              .epsilon = epsilon_,
                               .centred = kind_ == model::NormKind::kLayer ? 1 : 0};
   device.Launch(KernelId::kNormRows, {rows, 1, 1}, &args);
 }

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/rng.h"
 #include "device/kernels/sample.h"
 
 namespace throng::gpu {
@@ -17,24 +16,23 @@ std::vector<int32_t> DeviceSampler::Draw(const float* logits, int vocab,
   const size_t words = (static_cast<size_t>(vocab) + 63) / 64;
   std::vector<uint64_t> masks;
   for (const DrawRequest& request : requests) {
-    THRONG_CHECK(request.sampling.repetition_penalty == 1.0f);
-    THRONG_CHECK(request.mask.empty() || request.mask.size() >= words);
-    if (!request.mask.empty())
-      masks.insert(masks.end(), request.mask.begin(), request.mask.begin() + static_cast<ptrdiff_t>(words));
+    const std::span<const uint64_t> mask = request.draw.mask;
+    THRONG_CHECK(mask.empty() || mask.size() >= words);
+    if (!mask.empty()) masks.insert(masks.end(), mask.begin(), mask.begin() + static_cast<ptrdiff_t>(words));
   }
   const uint64_t* next_mask = masks_.Fill(masks);
   std::vector<device::SampleJob> jobs;
   for (const DrawRequest& request : requests) {
-    const llm::Sampling& sampling = request.sampling;
-    const double least =
-        static_cast<double>(device::kLargestTokenWeight) * static_cast<double>(sampling.min_p);
-    jobs.push_back({.mask = request.mask.empty() ? nullptr : next_mask,
-                    .temperature = sampling.temperature,
-                    .top_p = sampling.top_p,
-                    .top_k = sampling.top_k,
+    const model::Draw& draw = request.draw;
+    const double least = static_cast<double>(device::kLargestTokenWeight) * static_cast<double>(draw.min_p);
+    jobs.push_back({.mask = draw.mask.empty() ? nullptr : next_mask,
+                    .row = request.row,
+                    .temperature = draw.temperature,
+                    .top_p = draw.top_p,
+                    .top_k = draw.top_k,
                     .least = static_cast<uint64_t>(std::ceil(least)),
-                    .random = CounterRng(sampling.seed).At(static_cast<uint64_t>(request.token_index))});
-    if (!request.mask.empty()) next_mask += words;
+                    .random = draw.random});
+    if (!draw.mask.empty()) next_mask += words;
   }
   const device::DeviceArray<device::SampleJob> device_jobs(device_, std::span<const device::SampleJob>(jobs));
   const device::SampleArgs args{.jobs = device_jobs.Data(),

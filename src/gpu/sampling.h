@@ -7,21 +7,19 @@
 
 #include "device/device.h"
 #include "gpu/buffer.h"
-#include "llm/llm.h"
+#include "model/transformer.h"
 
 namespace throng::gpu {
 
 struct DrawRequest {
-  llm::Sampling sampling;  // with a repetition penalty of 1: the kernel has none
-  int token_index;         // of the answer, which the random number depends on
-  // A bit for each token that is allowed, as in Sampler::Sample; empty: all are.
-  std::span<const uint64_t> mask;
+  int row;  // of logits
+  model::Draw draw;
 };
 
 class DeviceSampler {
  public:
   explicit DeviceSampler(device::Device& device);
-  // logits: [requests, vocab] of the device. Returns a token for each request; -1 if none is left.
+  // logits: [rows, vocab] of the device. Returns a token for each request; -1 if none is left.
   std::vector<int32_t> Draw(const float* logits, int vocab, std::span<const DrawRequest> requests);
 
  private:

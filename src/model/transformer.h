@@ -23,6 +23,15 @@ namespace throng::model {
 class GgufFile;
 struct ModelConfig;
 
+// How a token is drawn from a row of logits: steps 1 and 3 to 8 at the head of engine/sampling/sampler.h.
+struct Draw {
+  float temperature;
+  int top_k;
+  float top_p, min_p;
+  uint64_t random;                      // the number of the seed's stream
+  std::span<const uint64_t> mask = {};  // a bit for each token that is allowed; empty: all are
+};
+
 // One sequence's share of a batch: the tokens after those in its cache.
 struct BatchItem {
   std::span<const int32_t> tokens;  // at least one
@@ -30,6 +39,9 @@ struct BatchItem {
   int num_logits;                   // computes logits for the last num_logits tokens (0: none)
   int num_states = 0;               // or the states of the last num_states tokens, and no logits
   float* states = nullptr;          // [num_states, dim]: what the last layer leaves, normalised as for logits
+  // [num_logits], where Transformer::Draws: tokens are drawn where the logits are, which are not returned.
+  std::span<const Draw> draws = {};
+  int32_t* drawn = nullptr;  // [num_logits]; -1: no token was left
 };
 
 class Transformer {
@@ -57,9 +69,13 @@ class Transformer {
   // Bytes of that memory that are free now and that the model will leave.
   virtual uint64_t FreeBytes() const;
 
-  // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row depends only on the tokens
-  // of its sequence, the model, and its cache's codecs and softmax: not on other items, the chunking or the
-  // number of threads. Not thread-safe: one forward pass at a time.
+  // Whether items may have draws.
+  virtual bool Draws() const { return false; }
+
+  // logits: [sum of num_logits, vocab], in the order of items and tokens; rows of items with draws stay as
+  // they are. Each row depends only on the tokens of its sequence, the model, and its cache's codecs and
+  // softmax: not on other items, the chunking or the number of threads. Not thread-safe: one forward pass at
+  // a time.
   virtual void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) = 0;
 };
 

@@ -27,8 +27,8 @@ std::vector<float> Norm(Device& device, bool centred, int width) {
                       .weight = weight->Data(),
                       .bias = weight->Data(),
                       .out = x->Data(),
-                      .epsilon = 1e-5f,
                       .width = width,
+                      .epsilon = 1e-5f,
                       .centred = centred ? 1 : 0};
   device.Launch(KernelId::kNormRows, {kRows, 1, 1}, &args);
   return x->ToHost();
@@ -84,12 +84,15 @@ std::vector<float> Embed(Device& device, const WeightFormat& format) {
 // Tokens as floats.
 std::vector<float> Draw(Device& device, int vocab) {
   constexpr uint64_t kLeast = kLargestTokenWeight / 10;
-  std::vector<SampleJob> jobs = {{nullptr, 0.0f, 1.0f, 0, 0, 0},
-                                 {nullptr, 1.0f, 1.0f, 0, 0, 0},
-                                 {nullptr, 0.8f, 0.9f, 0, 0, 0},
-                                 {nullptr, 5.0f, 0.95f, 40, 0, 0},
-                                 {nullptr, 1.0f, 1.0f, 0, kLeast, 0}};
-  for (size_t i = 0; i < jobs.size(); ++i) jobs[i].random = CounterRng(27).At(i);
+  std::vector<SampleJob> jobs = {{nullptr, 0, 0.0f, 1.0f, 0, 0, 0},
+                                 {nullptr, 0, 1.0f, 1.0f, 0, 0, 0},
+                                 {nullptr, 0, 0.8f, 0.9f, 0, 0, 0},
+                                 {nullptr, 0, 5.0f, 0.95f, 40, 0, 0},
+                                 {nullptr, 0, 1.0f, 1.0f, 0, kLeast, 0}};
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    jobs[i].row = static_cast<int>(i);
+    jobs[i].random = CounterRng(27).At(i);
+  }
   const auto device_jobs = Upload(device, jobs);
   const auto logits = Upload(device, Noise(jobs.size() * static_cast<size_t>(vocab), 26));
   const DeviceArray<uint64_t> weights(device, jobs.size() * static_cast<size_t>(vocab));
@@ -126,6 +129,7 @@ std::vector<uint8_t> WeightFormat::Random(size_t count, uint64_t seed) const {
       const uint16_t half = FloatToHalf(static_cast<float>(0.001 * (0.5 + rng.NextDouble())));
       std::memcpy(out.data() + block * block_bytes + at, &half, sizeof(half));
     }
+    if (has_exponent) out[block * block_bytes] = static_cast<uint8_t>(117 + rng.NextBelow(4));
   }
   return out;
 }
@@ -135,6 +139,7 @@ std::span<const WeightFormat> WeightFormats() {
   static const WeightFormat formats[] = {
       {"Q8_0", kEmbedQ8_0, kMultiplyFewQ8_0, kMultiplyManyQ8_0, 34, 32, {0}},
       {"Q4_0", kEmbedQ4_0, kMultiplyFewQ4_0, kMultiplyManyQ4_0, 18, 32, {0}},
+      {"MXFP4", kEmbedMXFP4, kMultiplyFewMXFP4, kMultiplyManyMXFP4, 17, 32, {}, true},
       {"Q4_K", kEmbedQ4_K, kMultiplyFewQ4_K, kMultiplyManyQ4_K, 144, 256, {0, 2}},
       {"Q6_K", kEmbedQ6_K, kMultiplyFewQ6_K, kMultiplyManyQ6_K, 210, 256, {208}},
       {"F32", kEmbedF32, kMultiplyF32, kMultiplyF32, 4, 1, {}},
@@ -157,10 +162,10 @@ ProductCall::ProductCall(Device& device, const WeightFormat& format, int outputs
            .cols = cols,
            .x = {},
            .terms = 2,
+           .rows = rows,
            .x_rows = x_->Data(),
            .y = y_->Data(),
-           .y_stride = outputs,
-           .rows = rows};
+           .y_stride = outputs};
   if (format.IsFloats()) {
     using Floats = MultiplyFloats<FloatWeights>;
     grid_ = {Blocks(outputs, Floats::kOutputs), Blocks(rows, Floats::kRows), 1};

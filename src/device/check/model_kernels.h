@@ -17,10 +17,11 @@ namespace throng::device {
 struct WeightFormat {
   const char* name;
   KernelId embed;
-  KernelId few;             // or of floats, with any number of rows
-  KernelId many;            // the same as `few` of floats
-  int bytes, weights;       // of a block
-  std::vector<int> scales;  // where a block has factors in f16; of floats none
+  KernelId few;               // or of floats, with any number of rows
+  KernelId many;              // the same as `few` of floats
+  int bytes, weights;         // of a block
+  std::vector<int> scales;    // where a block has factors in f16; of floats none
+  bool has_exponent = false;  // a block's first byte is the exponent of its factor
 
   bool IsFloats() const { return few == many; }
   std::vector<uint8_t> Random(size_t count, uint64_t seed) const;

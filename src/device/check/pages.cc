@@ -111,7 +111,7 @@ DecodeCall::DecodeCall(Device& device, const CodecKernels& codec, int kv_heads, 
   std::vector<DecodeSequence> rows;
   for (int s = 0; s < sequences; ++s) {
     rows.push_back({table_->Data() + static_cast<ptrdiff_t>(s) * num_sealed, pages_.Open(s), num_sealed,
-                    length - 64 * num_sealed, 0});
+                    length - 64 * num_sealed, 0, s, 0.0f});
   }
   sequence_ = Upload(device, rows);
   const int max_splits = num_sealed / kSplitPages + 1;
@@ -129,6 +129,7 @@ DecodeCall::DecodeCall(Device& device, const CodecKernels& codec, int kv_heads, 
            .split_max = split_max_->Data(),
            .split_sum = split_sum_->Data(),
            .split_out = split_out_->Data(),
+           .sinks = nullptr,
            .scale = ScaleOf(codec.head_dim),
            .group = group,
            .kv_heads = kv_heads,
@@ -146,6 +147,13 @@ void DecodeCall::Launch() {
   device_->Launch(codec_->merge, {kv_heads_, sequences_, 1}, &args_);
 }
 
+LaunchList DecodeCall::List() const {
+  LaunchList list;
+  list.Launch(codec_->decode, {args_.max_splits, kv_heads_, sequences_}, &args_);
+  list.Launch(codec_->merge, {kv_heads_, sequences_, 1}, &args_);
+  return list;
+}
+
 double DecodeCall::BytesRead() const {
   const double sealed =
       static_cast<double>((length_ - 1) / 64) * 2.0 * static_cast<double>(codec_->page_bytes);
@@ -156,6 +164,8 @@ PrefillCall::PrefillCall(Device& device, const CodecKernels& codec, int kv_heads
                          int tokens, bool sas, int distinct)
     : device_(&device),
       kernel_(sas ? *codec.prefill_sas : *codec.prefill),
+      decode_(sas ? *codec.decode_sas : codec.decode),
+      merge_(sas ? *codec.merge_sas : codec.merge),
       heads_(kv_heads * group),
       head_dim_(codec.head_dim),
       before_(before),
@@ -179,17 +189,19 @@ PrefillCall::PrefillCall(Device& device, const CodecKernels& codec, int kv_heads
   num_tiles_ = static_cast<int>(tiles.size());
   tiles_ = Upload(device, tiles);
   thresholds_ = Upload(device, thresholds);
+  first_visible_ = Upload(device, std::vector<int32_t>(static_cast<size_t>(tokens), 0));
   const size_t elements = static_cast<size_t>(tokens) * static_cast<size_t>(heads_ * head_dim_);
   queries_ = Upload(device, Noise(elements, 19));
   out_ = std::make_unique<DeviceArray<float>>(device, elements);
   args_ = {.tiles = tiles_->Data(),
            .queries = queries_->Data(),
            .out = out_->Data(),
+           .first_visible = first_visible_->Data(),
            .thresholds = thresholds_->Data(),
+           .sinks = nullptr,
            .scale = ScaleOf(codec.head_dim),
            .group = group,
            .kv_heads = kv_heads,
-           .window = 0,
            .keys = 0,
            .values = pages_.PartBytes(),
            .head_stride = 2 * pages_.PartBytes(),
@@ -198,7 +210,46 @@ PrefillCall::PrefillCall(Device& device, const CodecKernels& codec, int kv_heads
            .open_head_stride = 2 * pages_.OpenPartBytes()};
 }
 
-void PrefillCall::Launch() { device_->Launch(kernel_, {num_tiles_, args_.kv_heads, 1}, &args_); }
+void PrefillCall::Launch() {
+  device_->Launch(kernel_, {num_tiles_, static_cast<int>(args_.kv_heads), 1}, &args_);
+}
+
+std::vector<float> PrefillCall::OneByOne() const {
+  std::vector<DecodeSequence> rows;
+  for (int token = 0; token < tokens_; ++token) {
+    const int position = before_ + token;
+    rows.push_back({table_->Data(), pages_.Open(token / 64), position / 64, position % 64 + 1, 0, token,
+                    SasThresholdOf(position + 1)});
+  }
+  const auto sequences = Upload(*device_, rows);
+  const int kv_heads = static_cast<int>(args_.kv_heads);
+  const int max_splits = (before_ + tokens_ - 1) / 64 / kSplitPages + 1;
+  const size_t partial = static_cast<size_t>(tokens_ * kv_heads * max_splits) * kGroupRows;
+  const DeviceArray<float> split_max(*device_, partial), split_sum(*device_, partial);
+  const DeviceArray<float> split_out(*device_, partial * static_cast<size_t>(head_dim_));
+  const DeviceArray<float> out(*device_,
+                               static_cast<size_t>(tokens_) * static_cast<size_t>(heads_ * head_dim_));
+  const DecodeArgs args{.sequences = sequences->Data(),
+                        .queries = args_.queries,
+                        .out = out.Data(),
+                        .split_max = split_max.Data(),
+                        .split_sum = split_sum.Data(),
+                        .split_out = split_out.Data(),
+                        .sinks = nullptr,
+                        .scale = args_.scale,
+                        .group = args_.group,
+                        .kv_heads = kv_heads,
+                        .max_splits = max_splits,
+                        .keys = args_.keys,
+                        .values = args_.values,
+                        .head_stride = args_.head_stride,
+                        .open_keys = args_.open_keys,
+                        .open_values = args_.open_values,
+                        .open_head_stride = args_.open_head_stride};
+  device_->Launch(decode_, {max_splits, kv_heads, tokens_}, &args);
+  device_->Launch(merge_, {kv_heads, tokens_, 1}, &args);
+  return out.ToHost();
+}
 
 double PrefillCall::Products() const {
   const double pairs = tokens_ * (static_cast<double>(before_) + 0.5 * (tokens_ + 1));

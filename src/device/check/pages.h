@@ -55,6 +55,7 @@ class DecodeCall {
   DecodeCall(Device& device, const CodecKernels& codec, int kv_heads, int group, int sequences, int length,
              int distinct);
   void Launch();
+  LaunchList List() const;  // what Launch does
   std::vector<float> Out() const { return out_->ToHost(); }
   double BytesRead() const;  // of pages, by one launch
 
@@ -76,17 +77,20 @@ class PrefillCall {
               bool sas, int distinct);
   void Launch();
   std::vector<float> Out() const { return out_->ToHost(); }
+  // The same tokens by the kernels that decode, which must give them the same bits.
+  std::vector<float> OneByOne() const;
   double Products() const;  // multiplications and additions of both products, of what is seen
 
  private:
   Device* device_;
-  const KernelId kernel_;
+  const KernelId kernel_, decode_, merge_;
   const int heads_, head_dim_, before_, tokens_;
   int num_tiles_ = 0;
   Pages pages_;
   std::unique_ptr<DeviceArray<const uint8_t*>> table_;
   std::unique_ptr<DeviceArray<PrefillTile>> tiles_;
   std::unique_ptr<DeviceArray<float>> queries_, out_, thresholds_;
+  std::unique_ptr<DeviceArray<int32_t>> first_visible_;
   PrefillArgs args_{};
 };
 

@@ -92,6 +92,10 @@ THRONG_DEVICE int32_t Dot4S8(uint32_t a, uint32_t b, int32_t sum) {
 }
 THRONG_DEVICE uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum) { return __dp4a(a, b, sum); }
 
+THRONG_DEVICE uint32_t SelectBytes(uint32_t low, uint32_t high, uint32_t selector) {
+  return __byte_perm(low, high, selector & 0x7777u);
+}
+
 THRONG_DEVICE float Fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 THRONG_DEVICE double Fma(double a, double b, double c) { return __fma_rn(a, b, c); }
 THRONG_DEVICE float Round(float x) { return rintf(x); }

@@ -66,8 +66,21 @@ class EmulatedDevice : public Device {
     emulation::RunBlocks({grid, kernel.threads, kernel.shared_bytes, kernel.run, arguments}, conduct_);
   }
   void Wait() override {}
+  std::unique_ptr<Graph> Capture(const LaunchList& list) override {
+    return std::make_unique<KeptList>(*this, list);
+  }
 
  private:
+  class KeptList final : public Graph {
+   public:
+    KeptList(EmulatedDevice& device, const LaunchList& list) : device_(device), list_(list) {}
+    void Launch() override { device_.Device::Launch(list_); }
+
+   private:
+    EmulatedDevice& device_;
+    const LaunchList list_;
+  };
+
   static constexpr size_t kMemoryBytes = size_t{256} << 20;  // all of it is filled with chance bytes
 
   const emulation::Conduct conduct_;

@@ -174,6 +174,14 @@ inline uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum) {
   return sum;
 }
 
+inline uint32_t SelectBytes(uint32_t low, uint32_t high, uint32_t selector) {
+  const uint64_t bytes = uint64_t{high} << 32 | low;
+  uint32_t result = 0;
+  for (int e = 0; e < 4; ++e)
+    result |= static_cast<uint32_t>(bytes >> 8 * (selector >> 4 * e & 7) & 0xff) << 8 * e;
+  return result;
+}
+
 inline float Fma(float a, float b, float c) { return std::fma(a, b, c); }
 inline double Fma(double a, double b, double c) { return std::fma(a, b, c); }
 inline float Round(float x) { return std::nearbyint(x); }

@@ -3,8 +3,8 @@
 // A sequence's pages are cut into splits of kSplitPages at absolute page numbers, and a block of threads
 // takes one split of one KV head for all query heads that share it, so each page is read once. A warp takes
 // every fourth page of the split with an online softmax of its own; the warps' results are merged in their
-// order, and MergeSplits merges splits in theirs. So a sequence's result does not depend on others, nor on
-// how many pages follow.
+// order, and MergeSplits merges splits in theirs. So a token's result depends on its own pages alone, and
+// Prefill, which takes the same steps in the same order for more rows at once, gives it the same bits.
 #pragma once
 
 #include "device/intrinsics.h"
@@ -16,37 +16,43 @@
 namespace throng::device {
 
 inline constexpr int kSplitPages = 16;
+inline constexpr int kSplitWarps = 4;  // warp w of a split has pages w, w + 4 and so on
 
+// A token that attends, with what it sees.
 struct DecodeSequence {
   const uint8_t* const* sealed;  // its sealed blocks
   const uint8_t* open;           // its open block
   int num_sealed;
   int open_tokens;    // >= 1, with the query's own
   int first_visible;  // token; a sliding window hides those before it
+  int row;            // of queries and out
+  float threshold;    // of SAS
 };
 
 // One layer. Places in blocks are in bytes, those of KV head 0; heads are head_stride apart.
 struct DecodeArgs {
   const DecodeSequence* sequences;  // one for each z of the grid
-  const float* queries;             // [sequences, kv_heads, group, d] after rotation
+  const float* queries;             // [rows, kv_heads, group, d] after rotation
   float* out;                       // the same
   float* split_max;                 // [sequences, kv_heads, max_splits, kGroupRows]; split_sum too
   float* split_sum;
-  float* split_out;  // [sequences, kv_heads, max_splits, kGroupRows, d]
-  float scale;       // of scores
-  int group;         // <= kGroupRows
+  float* split_out;    // [sequences, kv_heads, max_splits, kGroupRows, d]
+  const float* sinks;  // [kv_heads, group]: a score more of each query head, of a value of 0; null: none
+  float scale;         // of scores
+  int group;           // <= kGroupRows
   int kv_heads;
   int max_splits;
   int64_t keys, values, head_stride;                 // of sealed blocks
   int64_t open_keys, open_values, open_head_stride;  // of open blocks
 };
 
-// Grid: [splits, kv_heads, sequences].
-template <typename Page>
+// Grid: [splits, kv_heads, sequences]. kSas: 1 for the SAS softmax, 0 for the exact one.
+template <typename Page, int kSas>
 struct Decode {
   using Args = DecodeArgs;
+  using Kernel = SoftmaxOfKernel<kSas>;
   static constexpr int kDim = Page::kHeadDim;
-  static constexpr int kWarps = 4;
+  static constexpr int kWarps = kSplitWarps;
   static constexpr int kThreads = kWarps * kWarpThreads;
   static constexpr int kBlocks = 2;
   static_assert(kSplitPages % kWarps == 0);
@@ -60,6 +66,7 @@ struct Decode {
     QueryRows<kDim> queries;
     Partial partial;
     typename Page::Scratch scratch[kWarps];
+    typename Kernel::Shared softmax;
   };
   static constexpr size_t kSharedBytes = sizeof(Shared);
 
@@ -72,10 +79,12 @@ struct Decode {
     const int end = Min((at.x + 1) * kSplitPages, sequence.num_sealed + 1);
     if (first >= end) return;  // MergeSplits knows
     Shared& shared = *static_cast<Shared*>(SharedMemory());
-    PrepareQueries(args, shared.queries);
+    PrepareQueries(args, sequence, shared.queries);
+    Kernel::Prepare(shared.softmax);
     ClearScratch(shared.scratch[Warp()], args.group);
     Barrier();
 
+    const auto softmax = Kernel::Of(shared.softmax, sequence.threshold);
     const typename Page::Query query = Page::Query::Of(shared.queries);
     const typename HalfPage<kDim>::Query open_query = HalfPage<kDim>::Query::Of(shared.queries);
     typename Page::Scratch& scratch = shared.scratch[Warp()];
@@ -85,17 +94,17 @@ struct Decode {
     for (; page < Min(end, sequence.num_sealed); page += kWarps) {
       if (page < first) continue;
       const uint8_t* block = sequence.sealed[page] + at.y * args.head_stride;
-      AttendPage<Page>(block + args.keys, block + args.values, query,
+      AttendPage<Page>(softmax, block + args.keys, block + args.values, query,
                        sequence.first_visible - page * kPageTokens, kPageTokens, scratch, state);
     }
     if constexpr (Page::kRotated) Page::RotateBack(state.out);
     if (page < end) {  // the open page, which is never before `first`
       const uint8_t* block = sequence.open + at.y * args.open_head_stride;
-      AttendPage<HalfPage<kDim>>(block + args.open_keys, block + args.open_values, open_query,
+      AttendPage<HalfPage<kDim>>(softmax, block + args.open_keys, block + args.open_values, open_query,
                                  sequence.first_visible - page * kPageTokens, sequence.open_tokens, none,
                                  state);
     }
-    MergeWarps(args, state, shared.partial);
+    MergeWarps(args, softmax, state, shared.partial);
   }
 
  private:
@@ -103,14 +112,14 @@ struct Decode {
   static THRONG_DEVICE int Min(int a, int b) { return a < b ? a : b; }
 
   // Tokens of the page from `begin` on and before `end` are seen.
-  template <typename P>
-  static THRONG_DEVICE void AttendPage(const uint8_t* keys, const uint8_t* values,
+  template <typename P, typename Kind>
+  static THRONG_DEVICE void AttendPage(const Kind& softmax, const uint8_t* keys, const uint8_t* values,
                                        const typename P::Query& query, int begin, int end,
                                        typename P::Scratch& scratch, Row& state) {
     PageRow scores;
     P::Score(keys, query, scratch, scores);
     Hide(begin, end, scores);
-    const SoftmaxStep step = Softmax(ExactSoftmax(), scores, state);
+    const SoftmaxStep step = Softmax(softmax, scores, state);
     P::Mix(values, scores, step.top, step.rescale, scratch, state.out);
   }
 
@@ -121,11 +130,11 @@ struct Decode {
 
   // The query rows, scaled, in f32 and in 8 bits (PrepareQuery of kv/flashq/flashq.cc). Rows beyond the group
   // are 0.
-  static THRONG_DEVICE void PrepareQueries(const Args& args, QueryRows<kDim>& queries) {
-    const Index3 at = BlockIndex();
+  static THRONG_DEVICE void PrepareQueries(const Args& args, const DecodeSequence& sequence,
+                                           QueryRows<kDim>& queries) {
     for (int row = Warp(); row < kGroupRows; row += kWarps) {
       const float* from =
-          args.queries + ((static_cast<int64_t>(at.z) * args.kv_heads + at.y) * args.group + row) * kDim;
+          args.queries + ((int64_t{sequence.row} * args.kv_heads + BlockIndex().y) * args.group + row) * kDim;
       float x[kDim / kWarpThreads];
       float largest = 0.0f;
       THRONG_UNROLL
@@ -148,7 +157,9 @@ struct Decode {
     }
   }
 
-  static THRONG_DEVICE void MergeWarps(const Args& args, const Row& state, Partial& partial) {
+  template <typename Kind>
+  static THRONG_DEVICE void MergeWarps(const Args& args, const Kind& softmax, const Row& state,
+                                       Partial& partial) {
     const int row = Lane() / 4;
     const float sum = RowSum(state.sum);
     if (Lane() % 4 == 0) {
@@ -168,13 +179,13 @@ struct Decode {
       const int r = e / kDim;
       const int c = e % kDim;
       float max = kHidden;
-      for (int w = 0; w < kWarps; ++w) max = device::Max(max, partial.max[w][r]);
       float total = 0.0f;
       float out = 0.0f;
       for (int w = 0; w < kWarps; ++w) {
-        const float factor = partial.max[w][r] == kHidden ? 0.0f : Exponential(partial.max[w][r] - max);
-        total = Fma(partial.sum[w][r], factor, total);
-        out = Fma(partial.out[w][r][c], factor, out);
+        const MergeStep step = Merge(softmax, max, partial.max[w][r]);
+        max = step.max;
+        total = step.Of(total, partial.sum[w][r]);
+        out = step.Of(out, partial.out[w][r][c]);
       }
       args.split_out[(split * kGroupRows + r) * kDim + c] = out;
       if (c == 0) {
@@ -186,12 +197,13 @@ struct Decode {
 };
 
 // Grid: [kv_heads, sequences].
-template <int kHeadDim>
+template <int kHeadDim, int kSas>
 struct MergeSplits {
   using Args = DecodeArgs;
+  using Kernel = SoftmaxOfKernel<kSas>;
   static constexpr int kThreads = 128;
   static constexpr int kBlocks = 8;
-  static constexpr size_t kSharedBytes = 0;
+  static constexpr size_t kSharedBytes = kSas != 0 ? sizeof(typename Kernel::Shared) : 0;
 
   static THRONG_DEVICE void Run(const Args& args) {
     const Index3 at = BlockIndex();
@@ -199,21 +211,25 @@ struct MergeSplits {
     const int first = sequence.first_visible / kPageTokens / kSplitPages;
     const int last = sequence.num_sealed / kSplitPages;
     const int64_t head = static_cast<int64_t>(at.y) * args.kv_heads + at.x;
+    const int64_t row = int64_t{sequence.row} * args.kv_heads + at.x;
+    auto& shared = *static_cast<typename Kernel::Shared*>(SharedMemory());
+    Kernel::Prepare(shared);
+    if constexpr (kSas != 0) Barrier();
+    const auto softmax = Kernel::Of(shared, sequence.threshold);
     for (int e = ThreadIndex(); e < args.group * kHeadDim; e += kThreads) {
       const int r = e / kHeadDim;
       const int c = e % kHeadDim;
-      float max = kHidden;
-      for (int s = first; s <= last; ++s) max = Max(max, args.split_max[Place(args, head, s, r)]);
-      float total = 0.0f;
+      float max = args.sinks == nullptr ? kHidden : args.sinks[at.x * args.group + r];
+      float total = args.sinks == nullptr ? 0.0f : 1.0f;
       float out = 0.0f;
       for (int s = first; s <= last; ++s) {
         const int64_t place = Place(args, head, s, r);
-        const float factor =
-            args.split_max[place] == kHidden ? 0.0f : Exponential(args.split_max[place] - max);
-        total = Fma(args.split_sum[place], factor, total);
-        out = Fma(args.split_out[place * kHeadDim + c], factor, out);
+        const MergeStep step = Merge(softmax, max, args.split_max[place]);
+        max = step.max;
+        total = step.Of(total, args.split_sum[place]);
+        out = step.Of(out, args.split_out[place * kHeadDim + c]);
       }
-      args.out[(head * args.group + r) * kHeadDim + c] = out / total;
+      args.out[(row * args.group + r) * kHeadDim + c] = out / total;
     }
   }
 

@@ -135,7 +135,8 @@ std::vector<BothWays> DecodeBothWays(const CodecKernels& shape, const std::vecto
     tables.push_back(
         std::make_unique<DeviceArray<const uint8_t*>>(*device, std::span<const uint8_t* const>(blocks)));
     sequences.push_back({tables.back()->Data(), open, num_sealed, one.length - 64 * num_sealed,
-                         one.window > 0 ? std::max(0, one.length - one.window) : 0});
+                         one.window > 0 ? std::max(0, one.length - one.window) : 0, static_cast<int>(i),
+                         0.0f});
     max_splits = std::max(max_splits, num_sealed / kSplitPages + 1);
     end();
   }
@@ -152,6 +153,7 @@ std::vector<BothWays> DecodeBothWays(const CodecKernels& shape, const std::vecto
                         .split_max = split_max.Data(),
                         .split_sum = split_sum.Data(),
                         .split_out = split_out.Data(),
+                        .sinks = nullptr,
                         .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                         .group = group,
                         .kv_heads = kHeads,

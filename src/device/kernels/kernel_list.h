@@ -39,38 +39,46 @@ namespace throng::device {
   X(SealInt4Dim128, SealRot<4, 128, 0>)           \
   X(AppendDim64, Append<64>)                      \
   X(AppendDim128, Append<128>)
-#define THRONG_DECODE_KERNELS(X)                     \
-  X(DecodeFlashq4Dim64, Decode<FlashqPage<4, 64>>)   \
-  X(DecodeFlashq4Dim128, Decode<FlashqPage<4, 128>>) \
-  X(DecodeFlashq2Dim64, Decode<FlashqPage<2, 64>>)   \
-  X(DecodeFlashq2Dim128, Decode<FlashqPage<2, 128>>) \
-  X(DecodeInt8Dim64, Decode<Int8Page<64>>)           \
-  X(DecodeInt8Dim128, Decode<Int8Page<128>>)         \
-  X(DecodeF16Dim64, Decode<HalfPage<64>>)            \
-  X(DecodeF16Dim128, Decode<HalfPage<128>>)          \
-  X(DecodeRot4Dim64, Decode<RotPage<4, 64, 1>>)      \
-  X(DecodeRot4Dim128, Decode<RotPage<4, 128, 1>>)    \
-  X(DecodeRot3Dim64, Decode<RotPage<3, 64, 1>>)      \
-  X(DecodeRot3Dim128, Decode<RotPage<3, 128, 1>>)    \
-  X(DecodeRot2Dim64, Decode<RotPage<2, 64, 1>>)      \
-  X(DecodeRot2Dim128, Decode<RotPage<2, 128, 1>>)    \
-  X(DecodeInt4Dim64, Decode<RotPage<4, 64, 0>>)      \
-  X(DecodeInt4Dim128, Decode<RotPage<4, 128, 0>>)    \
-  X(MergeSplitsDim64, MergeSplits<64>)               \
-  X(MergeSplitsDim128, MergeSplits<128>)
-#define THRONG_GEAR_DECODE_KERNELS(X)                    \
-  X(DecodeKivi4Dim64, Decode<GearPage<4, 64, 0, 0>>)     \
-  X(DecodeKivi4Dim128, Decode<GearPage<4, 128, 0, 0>>)   \
-  X(DecodeKivi2Dim64, Decode<GearPage<2, 64, 0, 0>>)     \
-  X(DecodeKivi2Dim128, Decode<GearPage<2, 128, 0, 0>>)   \
-  X(DecodeGearl4Dim64, Decode<GearPage<4, 64, 4, 0>>)    \
-  X(DecodeGearl4Dim128, Decode<GearPage<4, 128, 4, 0>>)  \
-  X(DecodeGearl2Dim64, Decode<GearPage<2, 64, 4, 0>>)    \
-  X(DecodeGearl2Dim128, Decode<GearPage<2, 128, 4, 0>>)  \
-  X(DecodeGear4Dim64, Decode<GearPage<4, 64, 4, 82>>)    \
-  X(DecodeGear4Dim128, Decode<GearPage<4, 128, 4, 164>>) \
-  X(DecodeGear2Dim64, Decode<GearPage<2, 64, 2, 41>>)    \
-  X(DecodeGear2Dim128, Decode<GearPage<2, 128, 2, 82>>)
+#define THRONG_DECODE_KERNELS(X)                           \
+  X(DecodeFlashq4Dim64, Decode<FlashqPage<4, 64>, 0>)      \
+  X(DecodeFlashq4Dim128, Decode<FlashqPage<4, 128>, 0>)    \
+  X(DecodeFlashq2Dim64, Decode<FlashqPage<2, 64>, 0>)      \
+  X(DecodeFlashq2Dim128, Decode<FlashqPage<2, 128>, 0>)    \
+  X(DecodeInt8Dim64, Decode<Int8Page<64>, 0>)              \
+  X(DecodeInt8Dim128, Decode<Int8Page<128>, 0>)            \
+  X(DecodeFlashq4SasDim64, Decode<FlashqPage<4, 64>, 1>)   \
+  X(DecodeFlashq4SasDim128, Decode<FlashqPage<4, 128>, 1>) \
+  X(DecodeFlashq2SasDim64, Decode<FlashqPage<2, 64>, 1>)   \
+  X(DecodeFlashq2SasDim128, Decode<FlashqPage<2, 128>, 1>) \
+  X(DecodeInt8SasDim64, Decode<Int8Page<64>, 1>)           \
+  X(DecodeInt8SasDim128, Decode<Int8Page<128>, 1>)         \
+  X(DecodeF16Dim64, Decode<HalfPage<64>, 0>)               \
+  X(DecodeF16Dim128, Decode<HalfPage<128>, 0>)             \
+  X(DecodeRot4Dim64, Decode<RotPage<4, 64, 1>, 0>)         \
+  X(DecodeRot4Dim128, Decode<RotPage<4, 128, 1>, 0>)       \
+  X(DecodeRot3Dim64, Decode<RotPage<3, 64, 1>, 0>)         \
+  X(DecodeRot3Dim128, Decode<RotPage<3, 128, 1>, 0>)       \
+  X(DecodeRot2Dim64, Decode<RotPage<2, 64, 1>, 0>)         \
+  X(DecodeRot2Dim128, Decode<RotPage<2, 128, 1>, 0>)       \
+  X(DecodeInt4Dim64, Decode<RotPage<4, 64, 0>, 0>)         \
+  X(DecodeInt4Dim128, Decode<RotPage<4, 128, 0>, 0>)       \
+  X(MergeSplitsSasDim64, MergeSplits<64, 1>)               \
+  X(MergeSplitsSasDim128, MergeSplits<128, 1>)             \
+  X(MergeSplitsDim64, MergeSplits<64, 0>)                  \
+  X(MergeSplitsDim128, MergeSplits<128, 0>)
+#define THRONG_GEAR_DECODE_KERNELS(X)                       \
+  X(DecodeKivi4Dim64, Decode<GearPage<4, 64, 0, 0>, 0>)     \
+  X(DecodeKivi4Dim128, Decode<GearPage<4, 128, 0, 0>, 0>)   \
+  X(DecodeKivi2Dim64, Decode<GearPage<2, 64, 0, 0>, 0>)     \
+  X(DecodeKivi2Dim128, Decode<GearPage<2, 128, 0, 0>, 0>)   \
+  X(DecodeGearl4Dim64, Decode<GearPage<4, 64, 4, 0>, 0>)    \
+  X(DecodeGearl4Dim128, Decode<GearPage<4, 128, 4, 0>, 0>)  \
+  X(DecodeGearl2Dim64, Decode<GearPage<2, 64, 4, 0>, 0>)    \
+  X(DecodeGearl2Dim128, Decode<GearPage<2, 128, 4, 0>, 0>)  \
+  X(DecodeGear4Dim64, Decode<GearPage<4, 64, 4, 82>, 0>)    \
+  X(DecodeGear4Dim128, Decode<GearPage<4, 128, 4, 164>, 0>) \
+  X(DecodeGear2Dim64, Decode<GearPage<2, 64, 2, 41>, 0>)    \
+  X(DecodeGear2Dim128, Decode<GearPage<2, 128, 2, 82>, 0>)
 #define THRONG_PREFILL_KERNELS(X)                             \
   X(PrefillFlashq4Dim64, Prefill<FlashqTiles<4, 64>, 0>)      \
   X(PrefillFlashq4SasDim64, Prefill<FlashqTiles<4, 64>, 1>)   \
@@ -84,30 +92,33 @@ namespace throng::device {
   X(PrefillInt8SasDim64, Prefill<Int8Tiles<64>, 1>)           \
   X(PrefillInt8Dim128, Prefill<Int8Tiles<128>, 0>)            \
   X(PrefillInt8SasDim128, Prefill<Int8Tiles<128>, 1>)
-#define THRONG_MODEL_KERNELS(X)                 \
-  X(NormRows, NormRows)                         \
-  X(MapRows, MapRows)                           \
-  X(GatherRows, GatherRows)                     \
-  X(CombineRows, CombineRows)                   \
-  X(RoundRows, RoundRows)                       \
-  X(MultiplyFewQ8_0, MultiplyFew<Q8_0Blocks>)   \
-  X(MultiplyFewQ4_0, MultiplyFew<Q4_0Blocks>)   \
-  X(MultiplyFewQ4_K, MultiplyFew<Q4_KBlocks>)   \
-  X(MultiplyFewQ6_K, MultiplyFew<Q6_KBlocks>)   \
-  X(MultiplyManyQ8_0, MultiplyMany<Q8_0Blocks>) \
-  X(MultiplyManyQ4_0, MultiplyMany<Q4_0Blocks>) \
-  X(MultiplyManyQ4_K, MultiplyMany<Q4_KBlocks>) \
-  X(MultiplyManyQ6_K, MultiplyMany<Q6_KBlocks>) \
-  X(MultiplyF32, MultiplyFloats<FloatWeights>)  \
-  X(MultiplyF16, MultiplyFloats<HalfWeights>)   \
-  X(MultiplyBF16, MultiplyFloats<BrainWeights>) \
-  X(EmbedQ8_0, EmbedRows<Q8_0Blocks>)           \
-  X(EmbedQ4_0, EmbedRows<Q4_0Blocks>)           \
-  X(EmbedQ4_K, EmbedRows<Q4_KBlocks>)           \
-  X(EmbedQ6_K, EmbedRows<Q6_KBlocks>)           \
-  X(EmbedF32, EmbedRows<FloatWeights>)          \
-  X(EmbedF16, EmbedRows<HalfWeights>)           \
-  X(EmbedBF16, EmbedRows<BrainWeights>)         \
+#define THRONG_MODEL_KERNELS(X)                   \
+  X(NormRows, NormRows)                           \
+  X(MapRows, MapRows)                             \
+  X(GatherRows, GatherRows)                       \
+  X(CombineRows, CombineRows)                     \
+  X(RoundRows, RoundRows)                         \
+  X(MultiplyFewQ8_0, MultiplyFew<Q8_0Blocks>)     \
+  X(MultiplyFewQ4_0, MultiplyFew<Q4_0Blocks>)     \
+  X(MultiplyFewMXFP4, MultiplyFew<MXFP4Blocks>)   \
+  X(MultiplyFewQ4_K, MultiplyFew<Q4_KBlocks>)     \
+  X(MultiplyFewQ6_K, MultiplyFew<Q6_KBlocks>)     \
+  X(MultiplyManyQ8_0, MultiplyMany<Q8_0Blocks>)   \
+  X(MultiplyManyQ4_0, MultiplyMany<Q4_0Blocks>)   \
+  X(MultiplyManyMXFP4, MultiplyMany<MXFP4Blocks>) \
+  X(MultiplyManyQ4_K, MultiplyMany<Q4_KBlocks>)   \
+  X(MultiplyManyQ6_K, MultiplyMany<Q6_KBlocks>)   \
+  X(MultiplyF32, MultiplyFloats<FloatWeights>)    \
+  X(MultiplyF16, MultiplyFloats<HalfWeights>)     \
+  X(MultiplyBF16, MultiplyFloats<BrainWeights>)   \
+  X(EmbedQ8_0, EmbedRows<Q8_0Blocks>)             \
+  X(EmbedQ4_0, EmbedRows<Q4_0Blocks>)             \
+  X(EmbedMXFP4, EmbedRows<MXFP4Blocks>)           \
+  X(EmbedQ4_K, EmbedRows<Q4_KBlocks>)             \
+  X(EmbedQ6_K, EmbedRows<Q6_KBlocks>)             \
+  X(EmbedF32, EmbedRows<FloatWeights>)            \
+  X(EmbedF16, EmbedRows<HalfWeights>)             \
+  X(EmbedBF16, EmbedRows<BrainWeights>)           \
   X(SampleTokens, SampleTokens)
 #define THRONG_KERNELS(X)       \
   THRONG_SEAL_KERNELS(X)        \

@@ -145,7 +145,7 @@ struct FlashqTiles {
                                      const uint32_t (&values)[2]) {
     MmaU8U8(sums, weights, values);
   }
-  // out = out * rescale + what the sums of a row's channel are worth.
+  // out * rescale + what the sums of a row's channel are worth, rounded as Page::Mix does.
   struct Channels {
     Words2 scales;
     Words2 zeros;
@@ -155,11 +155,11 @@ struct FlashqTiles {
             *reinterpret_cast<const Words2*>(raw_values + Layout::kZeros + OwnChannel(k))};
   }
   static THRONG_DEVICE float Mixed(const int32_t (&sums)[kDigits], const Channels& channels, int v, int j,
-                                   const Weight& weight, float before) {
+                                   const Weight& weight, float out, float rescale) {
     const float offset = static_cast<float>(SignedByte(channels.zeros.w[j], v)) * weight.sum;
     const float mixed =
         Fma(static_cast<float>(sums[0]), static_cast<float>(Byte(channels.scales.w[j], v)), offset);
-    return Fma(mixed, weight.unit, before);
+    return Fma(mixed, weight.unit, out * rescale);
   }
 };
 
@@ -229,8 +229,8 @@ struct Int8Tiles {
   struct Channels {};
   static THRONG_DEVICE Channels LoadChannels(const uint8_t*, int) { return {}; }
   static THRONG_DEVICE float Mixed(const int32_t (&sums)[kDigits], const Channels&, int, int,
-                                   const Weight& unit, float before) {
-    return before + static_cast<float>(128 * sums[0] + sums[1]) * unit;
+                                   const Weight& unit, float out, float rescale) {
+    return Fma(out, rescale, static_cast<float>(128 * sums[0] + sums[1]) * unit);
   }
 };
 

@@ -3,10 +3,14 @@
 // A block of threads takes a tile: up to 64 rows, of tokens of one block of the cache and all query heads
 // that share a KV head. Pages come to shared memory one ahead of the one that is used, are expanded to bytes
 // once for all warps, and each warp multiplies its 16 rows with them in integers. The tile's own block is
-// open, in f16. So a row's result depends on its tile's pages alone, in their order.
+// open, in f16.
+//
+// Pages come in the order in which Decode's warps and splits have them, and what was found is merged where
+// Decode merges, so a row has the bits that Decode gives it.
 #pragma once
 
 #include "device/intrinsics.h"
+#include "device/kernels/decode.h"
 #include "device/kernels/half_page.h"
 #include "device/kernels/page_row.h"
 #include "device/kernels/page_tiles.h"
@@ -24,19 +28,20 @@ struct PrefillTile {
   int num_sealed;
   int first_in_block;  // the tile's first token
   int num_tokens;      // at most kTileRows / group, up to the block's end
-  int first_query;     // where the first token is in queries, out and thresholds
+  int first_query;     // where the first token is in queries, out, first_visible and thresholds
 };
 
 // One layer. Places in blocks are in bytes, those of KV head 0; heads are head_stride apart.
 struct PrefillArgs {
-  const PrefillTile* tiles;  // one for each x of the grid
-  const float* queries;      // [tokens, kv_heads, group, d] after rotation
-  float* out;                // the same
-  const float* thresholds;   // [tokens], of SAS; null for the exact softmax
-  float scale;               // of scores
-  int group;                 // at most kTileRows
-  int kv_heads;
-  int window;                                        // tokens that a token sees, its own included; 0: all
+  const PrefillTile* tiles;      // one for each x of the grid
+  const float* queries;          // [tokens, kv_heads, group, d] after rotation
+  float* out;                    // the same
+  const int32_t* first_visible;  // [tokens]: the first token that each sees; it never falls
+  const float* thresholds;       // [tokens], of SAS; null for the exact softmax
+  const float* sinks;            // as in DecodeArgs
+  float scale;                   // of scores
+  int group;                     // at most kTileRows
+  int64_t kv_heads;
   int64_t keys, values, head_stride;                 // of sealed blocks
   int64_t open_keys, open_values, open_head_stride;  // of open blocks
 };
@@ -51,14 +56,23 @@ struct Prefill {
   static constexpr int kThreads = kWarps * kWarpThreads;
   static constexpr int kBlocks = 2;
 
+  using Kernel = SoftmaxOfKernel<kSas>;
+
   struct RawPage {
     alignas(16) uint8_t keys[Tiles::kRawBytes];
     alignas(16) uint8_t values[Tiles::kRawBytes];
   };
+  // What a thread has merged of its two rows: nobody else reads it.
+  struct Merged {
+    float max[2][kThreads];
+    float sum[2][kThreads];
+  };
   struct Shared {
     RawPage raw[2];
     typename Tiles::Tiles tiles;
-    uint16_t powers[SasSoftmax::kPowers];
+    typename Kernel::Shared softmax;
+    Merged split, total;
+    float split_out[kDim / 2][kThreads];
   };
   static constexpr size_t kSharedBytes = sizeof(Shared);
 
@@ -76,58 +90,87 @@ struct Prefill {
   static THRONG_DEVICE void Run(const Args& args) {
     const PrefillTile& tile = args.tiles[BlockIndex().x];
     Shared& shared = *static_cast<Shared*>(SharedMemory());
-    if constexpr (kSas != 0) {
-      if (ThreadIndex() < SasSoftmax::kPowers)
-        shared.powers[ThreadIndex()] = SasSoftmax::Power(ThreadIndex());
-      Barrier();
-    }
+    Kernel::Prepare(shared.softmax);
+    if constexpr (kSas != 0) Barrier();
     Row rows[2];
     uint32_t queries[kSteps][4];
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) {
-      BeginRow(args, tile, Warp() * 16 + Lane() / 4 + 8 * r, rows[r]);
+      BeginRow(args, tile, r, rows[r], shared.total);
       rows[r].query_scale = EncodeQueryRow<typename Tiles::Page>(
           [&](int channel) { return QueryElement(args, rows[r], channel); }, r, queries);
     }
-    const int first_position = tile.num_sealed * kPageTokens + tile.first_in_block;
-    const int first_page = FirstVisible(args, first_position) / kPageTokens;
-    if (first_page < tile.num_sealed) StartCopy(args, tile, first_page, shared.raw[0]);
-    for (int page = first_page; page < tile.num_sealed; ++page) {
-      const RawPage& raw = shared.raw[(page - first_page) % 2];
-      WaitCopies<0>();
-      Barrier();  // the page is there, and nobody uses the tiles and the other page any more
-      if (page + 1 < tile.num_sealed) {
-        StartCopy(args, tile, page + 1, shared.raw[(page + 1 - first_page) % 2]);
+    const int first_page = args.first_visible[tile.first_query] / kPageTokens;
+    const int first_split = first_page / kSplitPages;
+    int raw = 0;  // where the next page comes to
+    int ahead = SealedFrom(first_split * kSplitPages, first_page, tile.num_sealed);
+    if (ahead >= 0) StartCopy(args, tile, ahead, shared.raw[raw]);
+    THRONG_NO_UNROLL
+    for (int split = first_split; split <= tile.num_sealed / kSplitPages; ++split) {
+      THRONG_NO_UNROLL
+      for (int warp = 0; warp < kSplitWarps; ++warp) {
+        THRONG_UNROLL
+        for (int r = 0; r < 2; ++r) rows[r].state = {};
+        THRONG_NO_UNROLL
+        for (int i = 0; i < kSplitPages / kSplitWarps; ++i) {
+          const int page = split * kSplitPages + warp + i * kSplitWarps;
+          if (page < first_page || page > tile.num_sealed) continue;
+          if (page == tile.num_sealed) {
+            AttendOpen(args, tile, shared, rows);
+            continue;
+          }
+          WaitCopies<0>();
+          Barrier();  // the page is there, and nobody uses the tiles and the other page any more
+          ahead = SealedFrom(After(page), first_page, tile.num_sealed);
+          if (ahead >= 0) StartCopy(args, tile, ahead, shared.raw[1 - raw]);
+          Tiles::ExpandKeys(shared.raw[raw].keys, shared.tiles);
+          Tiles::ExpandValues(shared.raw[raw].values, shared.tiles);
+          Barrier();
+          AttendPage(page, shared.raw[raw], queries, shared, rows);
+          raw = 1 - raw;
+        }
+        THRONG_UNROLL
+        for (int r = 0; r < 2; ++r) MergeWarp(r, warp == 0, rows[r], shared);
       }
-      Tiles::ExpandKeys(raw.keys, shared.tiles);
-      Tiles::ExpandValues(raw.values, shared.tiles);
-      Barrier();
-      AttendPage(page, raw, queries, shared, rows);
+      THRONG_UNROLL
+      for (int r = 0; r < 2; ++r) MergeSplit(r, split == first_split, rows[r], shared);
     }
-    AttendOpen(args, tile, shared, rows);
     THRONG_UNROLL
-    for (int r = 0; r < 2; ++r) Finish(rows[r]);
+    for (int r = 0; r < 2; ++r) Finish(r, rows[r], shared.total);
   }
 
  private:
-  static THRONG_DEVICE int FirstVisible(const Args& args, int position) {
-    const int first = position + 1 - args.window;
-    return args.window > 0 && first > 0 ? first : 0;
+  // The page that comes after another: those of a warp of Decode, then the next warp's, then the next split.
+  static THRONG_DEVICE int After(int page) {
+    if (page % kSplitPages + kSplitWarps < kSplitPages) return page + kSplitWarps;
+    if (page % kSplitWarps + 1 < kSplitWarps) return page + kSplitWarps + 1 - kSplitPages;
+    return page + 1;
+  }
+  // The first sealed page that is seen, from `page` on; -1: none.
+  static THRONG_DEVICE int SealedFrom(int page, int first_page, int num_sealed) {
+    while (page < first_page || page >= num_sealed) {
+      if (page / kSplitPages > num_sealed / kSplitPages) return -1;
+      page = After(page);
+    }
+    return page;
   }
 
-  static THRONG_DEVICE void BeginRow(const Args& args, const PrefillTile& tile, int row, Row& to) {
+  static THRONG_DEVICE void BeginRow(const Args& args, const PrefillTile& tile, int r, Row& to,
+                                     Merged& total) {
+    const int row = Warp() * 16 + Lane() / 4 + 8 * r;
     const bool used = row < tile.num_tokens * args.group;
     const int token = used ? row / args.group : 0;
     const int head = used ? row % args.group : 0;
-    const int64_t at =
-        ((static_cast<int64_t>(tile.first_query + token) * args.kv_heads + BlockIndex().y) * args.group +
-         head) *
-        kDim;
+    const int kv_head = BlockIndex().y;
+    const int64_t at = (((tile.first_query + token) * args.kv_heads + kv_head) * args.group + head) * kDim;
     to.query = args.queries + at;
     to.out = used ? args.out + at : nullptr;
     to.position = tile.num_sealed * kPageTokens + tile.first_in_block + token;
-    to.first_visible = FirstVisible(args, to.position);
+    to.first_visible = args.first_visible[tile.first_query + token];
     to.threshold = kSas != 0 ? args.thresholds[tile.first_query + token] : 0.0f;
+    const bool sinks = args.sinks != nullptr;
+    total.max[r][ThreadIndex()] = sinks ? args.sinks[kv_head * args.group + head] : kHidden;
+    total.sum[r][ThreadIndex()] = sinks ? 1.0f : 0.0f;
   }
 
   static THRONG_DEVICE float QueryElement(const Args& args, const Row& row, int channel) {
@@ -145,11 +188,7 @@ struct Prefill {
   }
 
   static THRONG_DEVICE SoftmaxStep SoftmaxOf(const Shared& shared, PageRow& scores, Row& row) {
-    if constexpr (kSas != 0) {
-      return Softmax(SasSoftmax{shared.powers, row.threshold}, scores, row.state);
-    } else {
-      return Softmax(ExactSoftmax(), scores, row.state);
-    }
+    return Softmax(Kernel::Of(shared.softmax, row.threshold), scores, row.state);
   }
 
   static THRONG_DEVICE void AttendPage(int page, const RawPage& raw, const uint32_t (&queries)[kSteps][4],
@@ -196,7 +235,7 @@ struct Prefill {
           THRONG_UNROLL
           for (int digit = 0; digit < Tiles::kDigits; ++digit) of_channel[digit] = sums[digit][e];
           float& to = rows[e / 2].state.out[k][v][e % 2];
-          to = Tiles::Mixed(of_channel, channels, v, e % 2, weights[e / 2], to * rescale[e / 2]);
+          to = Tiles::Mixed(of_channel, channels, v, e % 2, weights[e / 2], to, rescale[e / 2]);
         }
       }
     }
@@ -227,14 +266,41 @@ struct Prefill {
     for (int e = 0; e < kDim / 4; ++e) to[e / 8][e / 2 % 4][e % 2] = from[e / 8][e / 2 % 4][e % 2];
   }
 
-  static THRONG_DEVICE void Finish(const Row& row) {
-    const float sum = RowSum(row.state.sum);
+  // What a warp of Decode has found becomes a part of its split. e: of a row's outputs in a lane.
+  static THRONG_DEVICE void MergeWarp(int r, bool is_first, const Row& row, Shared& shared) {
+    const int thread = ThreadIndex();
+    const float part_sum = RowSum(row.state.sum);
+    const float max = is_first ? kHidden : shared.split.max[r][thread];
+    const float sum = is_first ? 0.0f : shared.split.sum[r][thread];
+    const MergeStep step = Merge(Kernel::Of(shared.softmax, row.threshold), max, row.state.max);
+    shared.split.max[r][thread] = step.max;
+    shared.split.sum[r][thread] = step.Of(sum, part_sum);
+    THRONG_UNROLL
+    for (int e = 0; e < kDim / 4; ++e) {
+      float& out = shared.split_out[r * (kDim / 4) + e][thread];
+      out = step.Of(is_first ? 0.0f : out, row.state.out[e / 8][e % 4][e / 4 % 2]);
+    }
+  }
+  // And a split a part of all, whose outputs are in `out`.
+  static THRONG_DEVICE void MergeSplit(int r, bool is_first, const Row& row, Shared& shared) {
+    const int thread = ThreadIndex();
+    const float max = shared.total.max[r][thread];
+    const MergeStep step = Merge(Kernel::Of(shared.softmax, row.threshold), max, shared.split.max[r][thread]);
+    shared.total.max[r][thread] = step.max;
+    shared.total.sum[r][thread] = step.Of(shared.total.sum[r][thread], shared.split.sum[r][thread]);
     if (row.out == nullptr) return;
     THRONG_UNROLL
-    for (int k = 0; k < kSteps; ++k) {
-      THRONG_UNROLL
-      for (int c = 0; c < 8; ++c) row.out[OwnChannel(k) + c] = row.state.out[k][c % 4][c / 4] / sum;
+    for (int e = 0; e < kDim / 4; ++e) {
+      float& out = row.out[OwnChannel(e / 8) + e % 8];
+      out = step.Of(is_first ? 0.0f : out, shared.split_out[r * (kDim / 4) + e][thread]);
     }
+  }
+
+  static THRONG_DEVICE void Finish(int r, const Row& row, const Merged& total) {
+    if (row.out == nullptr) return;
+    const float sum = total.sum[r][ThreadIndex()];
+    THRONG_UNROLL
+    for (int e = 0; e < kDim / 4; ++e) row.out[OwnChannel(e / 8) + e % 8] /= sum;
   }
 };
 

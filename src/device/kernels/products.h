@@ -67,13 +67,13 @@ struct ProductArgs {
   const uint8_t* weights;  // [outputs], rows of whole blocks; aligned to 16
   int64_t row_bytes;
   int outputs;
-  int cols;             // a multiple of 32, of weights of floats of 8
-  RoundedRows x[2];     // of weights of integers
-  int terms;            // 2: x[0] + x[1] is multiplied, where results need to be finer than 8 bits
+  int cols;          // a multiple of 32, of weights of floats of 8
+  RoundedRows x[2];  // of weights of integers
+  int terms;         // 2: x[0] + x[1] is multiplied, where results need to be finer than 8 bits
+  int rows;
   const float* x_rows;  // [rows, cols]: of weights of floats
   float* y;             // [rows], y_stride floats from row to row
   int64_t y_stride;
-  int rows;
 };
 
 inline constexpr int kProductChunk = 16;  // groups of x[0] that come before those of x[1]
@@ -329,7 +329,7 @@ struct EmbedArgs {
   int64_t row_bytes;
   const int32_t* tokens;  // [rows]
   float* out;             // [rows, width]
-  int width;
+  int64_t width;
 };
 
 // Rows of a table, as model/matmul/block_formats.cc widens them. Grid: [width / kThreads, rounded up; rows].

@@ -12,8 +12,8 @@ struct NormArgs {
   const float* weight;  // [width]; null: 1
   const float* bias;    // [width]; null: 0
   float* out;           // may be x
+  int64_t width;
   float epsilon;
-  int width;
   int centred;  // 1: the mean is subtracted first, as LayerNorm does; 0: RmsNorm
 };
 
@@ -96,7 +96,7 @@ struct GatherArgs {
   const float* x;       // [any, width]
   const int32_t* rows;  // [gathered]
   float* out;           // [gathered, width]
-  int width;
+  int64_t width;
 };
 
 // Grid: [width / kThreads rounded up, gathered].

@@ -10,6 +10,7 @@ namespace throng::device {
 
 struct SampleJob {
   const uint64_t* mask;  // bit t % 64 of word t / 64: token t is allowed; null: all are
+  int row;               // of logits
   float temperature;     // 0: the largest logit
   float top_p;           // 0: the largest logit
   int top_k;             // 0: all
@@ -19,7 +20,7 @@ struct SampleJob {
 
 struct SampleArgs {
   const SampleJob* jobs;  // one for each block of the grid, along x
-  const float* logits;    // [jobs, vocab]
+  const float* logits;    // [rows, vocab]
   uint64_t* weights;      // [jobs, vocab], for the kernel
   int32_t* tokens;        // [jobs]: the results; -1 if no token is left
   int vocab;              // at most 2^23
@@ -44,9 +45,10 @@ struct SampleTokens {
   static THRONG_DEVICE void Run(const Args& args) {
     Shared& shared = *static_cast<Shared*>(SharedMemory());
     const int at = BlockIndex().x;
-    const Row row{args.logits + int64_t{at} * args.vocab, args.weights + int64_t{at} * args.vocab, args.vocab,
-                  args.jobs[at].mask};
-    const int32_t token = Sample(args.jobs[at], row, shared);
+    const SampleJob& job = args.jobs[at];
+    const Row row{args.logits + int64_t{job.row} * args.vocab, args.weights + int64_t{at} * args.vocab,
+                  args.vocab, job.mask};
+    const int32_t token = Sample(job, row, shared);
     if (ThreadIndex() == 0) args.tokens[at] = token;
   }
 

@@ -73,7 +73,7 @@ struct SasSoftmax {
   // is 0.
   THRONG_DEVICE bool Reduce(float x, float& fraction, uint32_t& power, int shift) const {
     x = HalfBitsToFloat(FloatToHalfBits(x));
-    const bool vanishes = !(x <= threshold);
+    const bool vanishes = !(x >= 0.0f && x <= threshold);  // scores that are no numbers too
     if (vanishes) x = 0.0f;
     const int whole = static_cast<int>(x);
     fraction = x - static_cast<float>(whole);
@@ -112,6 +112,48 @@ THRONG_DEVICE SoftmaxStep Softmax(const Kind& kind, PageRow& scores, OutputState
     top = RowMax(top);
   }
   return {top, rescale};
+}
+
+// Which softmax a kernel has, 1 for SAS, and what its block shares for it.
+template <int kSas>
+struct SoftmaxOfKernel {
+  struct Shared {};
+  static THRONG_DEVICE void Prepare(Shared&) {}
+  static THRONG_DEVICE ExactSoftmax Of(const Shared&, float) { return {}; }
+};
+template <>
+struct SoftmaxOfKernel<1> {
+  struct Shared {
+    uint16_t powers[SasSoftmax::kPowers];
+  };
+  // Before a barrier.
+  static THRONG_DEVICE void Prepare(Shared& shared) {
+    if (ThreadIndex() < SasSoftmax::kPowers) shared.powers[ThreadIndex()] = SasSoftmax::Power(ThreadIndex());
+  }
+  static THRONG_DEVICE SasSoftmax Of(const Shared& shared, float threshold) {
+    return {shared.powers, threshold};
+  }
+};
+
+// How what a row has of some keys and of a further part of them become one. All kernels merge in one order
+// (decode.h), so that a row has the same bits in each.
+struct MergeStep {
+  float max;
+  float before, part;  // factors
+
+  THRONG_DEVICE float Of(float value_before, float value_of_part) const {
+    return Fma(value_of_part, part, value_before * before);
+  }
+};
+template <typename Kind>
+THRONG_DEVICE MergeStep Merge(const Kind& kind, float max, float part_max) {
+  MergeStep step{.max = Max(max, part_max), .before = 1.0f, .part = 1.0f};
+  float before;
+  float part;
+  kind.Pair(step.max - max, step.max - part_max, before, part);
+  if (max != step.max) step.before = before;
+  if (part_max != step.max) step.part = part;
+  return step;
 }
 
 }  // namespace throng::device

@@ -69,6 +69,43 @@ struct Q4_0Blocks {
   }
 };
 
+// The exponent of a power of two, then as in Q4_0: nibbles are numbers of E2M1, whose doubles are integers.
+struct MXFP4Blocks {
+  static constexpr bool kHalves = false;
+  static constexpr bool kHasMin = false;
+  static constexpr int kBytes = 17;
+  static constexpr int kWeights = 32;
+
+  static THRONG_DEVICE void Load(const uint8_t* row, int group, int quad, uint32_t (&codes)[2]) {
+    const uint8_t* bytes = row + int64_t{group} * kBytes + 1 + 4 * quad;  // not aligned
+    const uint32_t word = bytes[0] | bytes[1] << 8 | bytes[2] << 16 | static_cast<uint32_t>(bytes[3]) << 24;
+    codes[0] = Doubles(word & 0x0f0f0f0fu);
+    codes[1] = Doubles(word >> 4 & 0x0f0f0f0fu);
+  }
+  // Half of 2^(e - 127); OCP's NaN, 255, comes out as infinity.
+  static THRONG_DEVICE float Scale(const uint8_t* row, int group, int) {
+    const uint32_t bits = static_cast<uint32_t>(row[int64_t{group} * kBytes]) << 23;
+    return BitsToFloat(bits != 0 ? bits : 1u << 22) * 0.5f;
+  }
+  static THRONG_DEVICE float Weight(const uint8_t* row, int i) {
+    const uint8_t byte = row[int64_t{i / kGroupWeights} * kBytes + 1 + i % 16];
+    const uint32_t code = Doubles(i % kGroupWeights < 16 ? byte & 15 : byte >> 4);
+    return static_cast<float>(static_cast<int8_t>(code & 0xff)) * Scale(row, i / kGroupWeights, 0);
+  }
+
+ private:
+  // Each byte, a number's sign, two bits of exponent and one of mantissa, as twice its value.
+  static THRONG_DEVICE uint32_t Doubles(uint32_t numbers) {
+    const uint32_t magnitudes = numbers & 0x07070707u;
+    const uint32_t pairs = (magnitudes | magnitudes >> 4) & 0x00ff00ffu;
+    const uint32_t selector = pairs | pairs >> 8;
+    const uint32_t positive = SelectBytes(0x03020100u, 0x0c080604u, selector);
+    const uint32_t negative = SelectBytes(0xfdfeff00u, 0xf4f8fafcu, selector);
+    const uint32_t is_negative = (numbers >> 3 & 0x01010101u) * 0xffu;
+    return (positive & ~is_negative) | (negative & is_negative);
+  }
+};
+
 // 8 groups: d, dmin, 12 bytes of scales and minimums in 6 bits, 128 bytes, of which two groups share 32. The
 // file's minimum is subtracted, so ours is its negative.
 struct Q4_KBlocks {

@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -48,11 +49,30 @@ class GuardedDevice final : public Device {
   void Copy(void* to, const void* from, size_t bytes) override { Move(to, from, bytes); }
   void Launch(KernelId kernel, Index3 grid, const void* arguments) override {
     const Access access(*this);
+    ++launches_[static_cast<size_t>(kernel)];
     emulated_->Launch(kernel, grid, arguments);
   }
+  // How often a kernel was launched, but in graphs.
+  int Launches(KernelId kernel) const { return launches_[static_cast<size_t>(kernel)]; }
   void Wait() override {}
+  std::unique_ptr<Graph> Capture(const LaunchList& list) override {
+    return std::make_unique<GuardedGraph>(*this, emulated_->Capture(list));
+  }
 
  private:
+  class GuardedGraph final : public Graph {
+   public:
+    GuardedGraph(GuardedDevice& device, std::unique_ptr<Graph> graph)
+        : device_(device), graph_(std::move(graph)) {}
+    void Launch() override {
+      const Access access(device_);
+      graph_->Launch();
+    }
+
+   private:
+    GuardedDevice& device_;
+    const std::unique_ptr<Graph> graph_;
+  };
   class Access {
    public:
     explicit Access(GuardedDevice& device) : device_(device), lock_(device.mutex_) {
@@ -78,6 +98,7 @@ class GuardedDevice final : public Device {
   const size_t bytes_;
   uint8_t* memory_;
   size_t used_ = 0;
+  std::array<int, kNumKernels> launches_{};
   std::mutex mutex_;
 };
 

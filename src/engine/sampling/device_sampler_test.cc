@@ -1,6 +1,7 @@
 // Draws on the emulated GPU, against the engine's sampler.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -20,16 +21,28 @@ using device::emulation::Conduct;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+struct Request {
+  llm::Sampling sampling;
+  int token_index;
+  std::span<const uint64_t> mask;
+};
 struct Draws {
   std::vector<float> logits;  // [requests, vocab]
-  std::vector<DrawRequest> requests;
+  std::vector<Request> requests;
 };
 
 std::vector<int32_t> OnDevice(const Draws& draws, const Conduct& conduct) {
   const auto device = device::MakeEmulatedDevice(conduct);
   const device::DeviceArray<float> logits(*device, std::span<const float>(draws.logits));
   const auto vocab = static_cast<int>(draws.logits.size() / draws.requests.size());
-  return DeviceSampler(*device).Draw(logits.Data(), vocab, draws.requests);
+  std::vector<DrawRequest> requests;  // the last row's first
+  for (auto i = static_cast<int>(draws.requests.size()) - 1; i >= 0; --i) {
+    const Request& request = draws.requests[static_cast<size_t>(i)];
+    requests.push_back({i, engine::DrawOf(request.sampling, request.token_index, request.mask)});
+  }
+  std::vector<int32_t> tokens = DeviceSampler(*device).Draw(logits.Data(), vocab, requests);
+  std::ranges::reverse(tokens);
+  return tokens;
 }
 
 std::vector<int32_t> OnHost(const Draws& draws) {
@@ -37,7 +50,7 @@ std::vector<int32_t> OnHost(const Draws& draws) {
   std::vector<int32_t> tokens;
   const size_t vocab = draws.logits.size() / draws.requests.size();
   for (size_t i = 0; i < draws.requests.size(); ++i) {
-    const DrawRequest& request = draws.requests[i];
+    const Request& request = draws.requests[i];
     tokens.push_back(sampler.Sample(std::span(draws.logits).subspan(i * vocab, vocab), request.mask, {},
                                     request.sampling, request.token_index));
   }
@@ -99,7 +112,7 @@ TEST(SamplingOnDevice, MasksAndOddLogitsAreTheEngines) {
 TEST(SamplingOnDevice, NoTokenIsLeft) {
   Draws draws = EveryWay(100, 2.0f, 1);
   const std::vector<uint64_t> mask = {0, 0};
-  for (DrawRequest& request : draws.requests) request.mask = mask;
+  for (Request& request : draws.requests) request.mask = mask;
   EXPECT_EQ(OnDevice(draws, {.seed = 3}), std::vector<int32_t>(draws.requests.size(), -1));
 }
 

@@ -249,6 +249,15 @@ int32_t Sampler::DrawById(uint64_t sum, uint64_t least, uint64_t random) {
   return static_cast<int32_t>(id);
 }
 
+model::Draw DrawOf(const llm::Sampling& sampling, int token_index, std::span<const uint64_t> mask) {
+  return {.temperature = sampling.temperature,
+          .top_k = sampling.top_k,
+          .top_p = sampling.top_p,
+          .min_p = sampling.min_p,
+          .random = CounterRng(sampling.seed).At(static_cast<uint64_t>(token_index)),
+          .mask = mask};
+}
+
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const uint64_t> mask,
                         std::span<const int32_t> history, const llm::Sampling& sampling, int token_index,
                         const LogitRules& rules) {

@@ -23,12 +23,17 @@
 #include "engine/sampling/logit_rules.h"
 #include "engine/sampling/token_weights.h"
 #include "llm/llm.h"
+#include "model/transformer.h"
 
 namespace throng::engine {
 
 // Throws kInvalid, with one sentence, for settings out of range.
 void ValidateSampling(const llm::Sampling& sampling);
 void ValidateRules(const LogitRules& rules, size_t vocab);
+
+// What a transformer that draws itself needs to draw token `token_index` of an answer as Sample does, where
+// nothing changes the logits.
+model::Draw DrawOf(const llm::Sampling& sampling, int token_index, std::span<const uint64_t> mask);
 
 // Holds scratch memory only: use one per thread.
 class Sampler {

@@ -32,11 +32,12 @@ struct Question {
   std::shared_ptr<const kv::SavedPages> start{};
   bool keep_pages = false;
   float temperature = 0.7f;
+  bool keep_logits = true;
 };
 
 struct Answer {
   EngineResult result;
-  std::vector<std::vector<float>> logits;  // [tokens, vocab]
+  std::vector<std::vector<float>> logits;  // [tokens, vocab], if they are kept
 };
 
 // The logits, bit for bit, and what was sampled from them.
@@ -119,10 +120,12 @@ class EngineRig {
         request.purpose = request.key.agent % 2 == 0 ? "act" : "say";
         engine_.ExpectNext(request.key.agent, static_cast<int32_t>(rng_.NextBelow(1000)));
       }
-      request.on_logits = [&answers, i](int index, std::span<const float> logits) {
-        EXPECT_EQ(answers[i].logits.size(), static_cast<size_t>(index));
-        answers[i].logits.emplace_back(logits.begin(), logits.end());
-      };
+      if (questions[i].keep_logits) {
+        request.on_logits = [&answers, i](int index, std::span<const float> logits) {
+          EXPECT_EQ(answers[i].logits.size(), static_cast<size_t>(index));
+          answers[i].logits.emplace_back(logits.begin(), logits.end());
+        };
+      }
       request.on_done = [&answers, &num_done, i, this](EngineResult result) {
         std::lock_guard lock(mutex_);
         answers[i].result = std::move(result);

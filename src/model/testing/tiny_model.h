@@ -15,7 +15,7 @@
 namespace throng::model {
 
 struct TinyModel {
-  std::string architecture = "llama";  // also qwen2, whose queries, keys and values have biases
+  std::string architecture = "llama";  // also qwen2, whose queries, keys and values have biases, and others
   TensorType type = TensorType::kQ8_0;
   int dim = 64, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, vocab = 64;
   int experts = 0;  // of which each token uses two; 0: none
@@ -84,7 +84,8 @@ struct TinyModel {
         AddTensor(writer, prefix + "attn_v.bias", TensorType::kF32, kv_heads * head_dim, 1);
       }
       AddTensor(writer, prefix + "attn_output.weight", type, heads * head_dim, dim);
-      AddTensor(writer, prefix + "ffn_norm.weight", TensorType::kF32, dim, 1);
+      const std::string ffn_norm = family == "gpt-oss" ? "post_attention_norm.weight" : "ffn_norm.weight";
+      AddTensor(writer, prefix + ffn_norm, TensorType::kF32, dim, 1);
       if (experts > 0) {
         AddTensor(writer, prefix + "ffn_gate_inp.weight", TensorType::kF32, dim, experts);
         AddTensor(writer, prefix + "ffn_gate_exps.weight", type, dim, ffn, experts);
