@@ -153,10 +153,10 @@ TEST_P(EngineOnDevice, DrawsTheTokensThatTheProcessorDraws) {
 TEST_P(EngineOnDevice, SequencesThatYieldAnswerTheSame) {
   if (std::string(GetParam().codec) != "f16") return;
   std::vector<Question> questions;
-  for (int32_t i = 0; i < 2; ++i) questions.push_back({.prompt = {i, 3, 1, 4}, .max_tokens = 130});
+  for (int32_t i = 0; i < 2; ++i) questions.push_back({.prompt = {i, 3, 1, 4}, .max_tokens = 195});
   std::vector<Answer> alone;
   for (const Question& question : questions) alone.push_back(Alone(question));
-  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 135, .spill_folder = ::testing::TempDir()});
+  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 199, .spill_folder = ::testing::TempDir()});
   Compare(rig.Ask(questions), alone);
   EXPECT_GT(rig.Metric("throng:num_preemptions_total"), 0);
   ExpectLedgerIsTheMemorys();
