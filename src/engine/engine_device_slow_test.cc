@@ -148,18 +148,15 @@ TEST_P(EngineOnDevice, DrawsTheTokensThatTheProcessorDraws) {
 }
 
 // Two sequences are admitted, and there is no room for what both become: one yields, its blocks go to the
-// prefix cache and to disk, and it comes back.
+// prefix cache and to disk, and it comes back. In f16, whose sealed blocks are as large as open ones: others
+// would have to grow longer than takes reasonable time here.
 TEST_P(EngineOnDevice, SequencesThatYieldAnswerTheSame) {
-  if (GetParam().window != 0) return;  // blocks of a window do not grow
+  if (std::string(GetParam().codec) != "f16") return;
   std::vector<Question> questions;
-  for (int32_t i = 0; i < 2; ++i) questions.push_back({.prompt = {i, 3, 1, 4}, .max_tokens = 135});
-  const kv::BlockLayout layout = EngineRig::MakeLayout(transformer_->Config(), GetParam().codec);
-  const auto open_in_sealed = static_cast<int>((layout.open_bytes + layout.bytes - 1) / layout.bytes);
+  for (int32_t i = 0; i < 2; ++i) questions.push_back({.prompt = {i, 3, 1, 4}, .max_tokens = 195});
   std::vector<Answer> alone;
   for (const Question& question : questions) alone.push_back(Alone(question));
-  EngineRig& rig = Rig({.prefix_cache = true,
-                        .budget_tokens = kv::kPageTokens * (1 + open_in_sealed),
-                        .spill_folder = ::testing::TempDir()});
+  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 199, .spill_folder = ::testing::TempDir()});
   Compare(rig.Ask(questions), alone);
   EXPECT_GT(rig.Metric("throng:num_preemptions_total"), 0);
   ExpectLedgerIsTheMemorys();
