@@ -106,7 +106,12 @@ class EngineRig {
     EngineRequest gate;
     gate.prompt = {0};
     gate.max_tokens = 1;
-    gate.on_done = [&all_submitted](EngineResult) { all_submitted.get_future().wait(); };
+    gate.on_done = [&all_submitted, &num_done, this](EngineResult) {
+      all_submitted.get_future().wait();
+      std::lock_guard lock(mutex_);
+      ++num_done;
+      done_.notify_all();
+    };
     engine_.Submit(std::move(gate));
     for (size_t i = 0; i < questions.size(); ++i) {
       EngineRequest request;
@@ -136,7 +141,7 @@ class EngineRig {
     }
     all_submitted.set_value();
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return num_done == questions.size(); });
+    done_.wait(lock, [&] { return num_done == questions.size() + 1; });
     return answers;
   }
 
