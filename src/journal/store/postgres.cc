@@ -72,25 +72,22 @@ bool PostgresConnection::Exists() {
   return !TextOf(fmt::format("SELECT 1 FROM pg_namespace WHERE nspname = '{}'", name_)).empty();
 }
 
-// For as long as the connection lasts. The two numbers are 32 bits each: journals, and which one.
+// For as long as the connection lasts. The two numbers are 32 bits each: what for, and which journal.
+PostgresResult PostgresConnection::Lock(std::string_view function, int32_t purpose) {
+  session_.Send(fmt::format("SELECT {}({}, (oid::bigint - 2147483648)::integer) FROM pg_namespace "
+                            "WHERE nspname = '{}'",
+                            function, purpose, name_));
+  return session_.Sync();
+}
+
 bool PostgresConnection::TryLock() {
-  session_.Send(
-      fmt::format("SELECT pg_try_advisory_lock({}, (oid::bigint - 2147483648)::integer) FROM pg_namespace "
-                  "WHERE nspname = '{}'",
-                  kApplicationId, name_));
-  const PostgresResult row = session_.Sync();
+  const PostgresResult row = Lock("pg_try_advisory_lock", kApplicationId);
   return PQntuples(row.get()) == 1 && PQgetvalue(row.get(), 0, 0)[0] == 't';
 }
 
 // As SQLite's file lock does: whoever writes for the writer computes rows from those that are there, such as
-// the number of the next event. Held for as long as the connection lasts.
-void PostgresConnection::WaitForOthersBeside() {
-  session_.Send(
-      fmt::format("SELECT pg_advisory_lock({}, (oid::bigint - 2147483648)::integer) FROM pg_namespace "
-                  "WHERE nspname = '{}'",
-                  kApplicationId + 1, name_));
-  session_.Sync();
-}
+// the number of the next event.
+void PostgresConnection::WaitForOthersBeside() { Lock("pg_advisory_lock", kApplicationId + 1); }
 
 template <typename Work>
 auto PostgresConnection::Persist(const Work& work) {

@@ -67,6 +67,7 @@ class PostgresConnection final : public Connection {
   auto Persist(const Work& work);
   void Connect();
   void Wait(const std::string& why);
+  PostgresResult Lock(std::string_view function, int32_t purpose);
   bool TryLock();
   void WaitForOthersBeside();
   void SendAgain();

@@ -121,11 +121,13 @@ struct Likely {
   uint32_t letters;
 };
 
-const std::vector<Likely>& LikelyKeywords(size_t least) {
-  static const std::vector<Likely> kAll = [&] {
+constexpr size_t kLeastLikely = 5;  // characters
+
+const std::vector<Likely>& LikelyKeywords() {
+  static const std::vector<Likely> kAll = [] {
     std::vector<Likely> all;
     for (const std::string_view keyword : kAssertions)
-      if (keyword.size() >= least) all.push_back({keyword, Lower(keyword), LettersOf(Lower(keyword))});
+      if (keyword.size() >= kLeastLikely) all.push_back({keyword, Lower(keyword), LettersOf(Lower(keyword))});
     return all;
   }();
   return kAll;
@@ -133,13 +135,13 @@ const std::vector<Likely>& LikelyKeywords(size_t least) {
 
 // The keyword that a word most likely means; empty if it is a word of its own.
 std::string_view Meant(std::string_view word) {
-  constexpr size_t kLeast = 5, kLong = 8;
-  if (word.size() < kLeast || word.size() > 32 || word.starts_with("x-") || word.starts_with("_") ||
+  constexpr size_t kLong = 8;
+  if (word.size() < kLeastLikely || word.size() > 32 || word.starts_with("x-") || word.starts_with("_") ||
       kAnnotations.contains(word))
     return {};
   const std::string lower = Lower(word);
   const uint32_t letters = LettersOf(lower);
-  for (const Likely& one : LikelyKeywords(kLeast)) {
+  for (const Likely& one : LikelyKeywords()) {
     const size_t most = one.lower.size() >= kLong ? 2 : 1;
     const bool is_near = lower.size() <= one.lower.size() + most && one.lower.size() <= lower.size() + most;
     if (!is_near || static_cast<size_t>(std::popcount(letters ^ one.letters)) > 2 * most) continue;
