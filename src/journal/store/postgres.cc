@@ -74,9 +74,10 @@ bool PostgresConnection::Exists() {
 
 // For as long as the connection lasts. The two numbers are 32 bits each: what for, and which journal.
 PostgresResult PostgresConnection::Lock(std::string_view function, int32_t purpose) {
-  session_.Send(fmt::format("SELECT {}({}, (oid::bigint - 2147483648)::integer) FROM pg_namespace "
-                            "WHERE nspname = '{}'",
-                            function, purpose, name_));
+  session_.Send(
+      fmt::format("SELECT {}({}, (oid::bigint - 2147483648)::integer) FROM pg_namespace "
+                  "WHERE nspname = '{}'",
+                  function, purpose, name_));
   return session_.Sync();
 }
 
