@@ -11,31 +11,16 @@ namespace throng::gpu {
 namespace {
 
 using device::KernelId;
-using model::TensorType;
-
-constexpr WeightKernels kWeightKernels[] = {
-    {TensorType::kQ8_0, KernelId::kEmbedQ8_0, KernelId::kMultiplyFewQ8_0, KernelId::kMultiplyManyQ8_0},
-    {TensorType::kQ4_0, KernelId::kEmbedQ4_0, KernelId::kMultiplyFewQ4_0, KernelId::kMultiplyManyQ4_0},
-    {TensorType::kMXFP4, KernelId::kEmbedMXFP4, KernelId::kMultiplyFewMXFP4, KernelId::kMultiplyManyMXFP4},
-    {TensorType::kQ4_K, KernelId::kEmbedQ4_K, KernelId::kMultiplyFewQ4_K, KernelId::kMultiplyManyQ4_K},
-    {TensorType::kQ6_K, KernelId::kEmbedQ6_K, KernelId::kMultiplyFewQ6_K, KernelId::kMultiplyManyQ6_K},
-    {.type = TensorType::kF32, .embed = KernelId::kEmbedF32, .floats = KernelId::kMultiplyF32},
-    {.type = TensorType::kF16, .embed = KernelId::kEmbedF16, .floats = KernelId::kMultiplyF16},
-    {.type = TensorType::kBF16, .embed = KernelId::kEmbedBF16, .floats = KernelId::kMultiplyBF16},
-};
-
-// From this many rows on, reading weights once for 32 rows pays.
-constexpr int kMinManyRows = 17;
-
 int Blocks(int count, int of_block) { return (count + of_block - 1) / of_block; }
 
-}  // namespace
-
-const WeightKernels* FindWeightKernels(TensorType type) {
-  const auto* found = std::find_if(std::begin(kWeightKernels), std::end(kWeightKernels),
-                                   [&](const WeightKernels& one) { return one.type == type; });
-  return found == std::end(kWeightKernels) ? nullptr : found;
+// Null if the device has none.
+const device::WeightKernels* FindWeightKernels(model::TensorType type) {
+  const auto* found =
+      std::ranges::find(device::kWeightKernels, model::TensorTypeName(type), &device::WeightKernels::format);
+  return found == std::end(device::kWeightKernels) ? nullptr : found;
 }
+
+}  // namespace
 
 DeviceMatrix::DeviceMatrix(device::Device& device, const model::Matrix& matrix, std::string_view what)
     : kernels_(FindWeightKernels(matrix.type)),
@@ -107,24 +92,15 @@ void Multiplier::Multiply(const DeviceMatrix& matrix, float* y, int64_t y_stride
                            .x_rows = x_,
                            .y = y,
                            .y_stride = y_stride};
-  const WeightKernels& kernels = matrix.Kernels();
-  if (kernels.floats) {
-    using Floats = device::MultiplyFloats<device::HalfWeights>;
-    const device::Index3 grid{Blocks(args.outputs, Floats::kOutputs), Blocks(rows_, Floats::kRows), 1};
-    return device_.Launch(*kernels.floats, grid, &args);
+  if (matrix.Kernels().of_integers) {
+    Round(args.terms);
+    for (int term = 0; term < args.terms; ++term) {
+      const Rounded& from = rounded_[term];
+      args.x[term] = {from.codes.Data(), from.scales.Data(), from.sums.Data()};
+    }
   }
-  Round(args.terms);
-  for (int term = 0; term < args.terms; ++term) {
-    const Rounded& from = rounded_[term];
-    args.x[term] = {from.codes.Data(), from.scales.Data(), from.sums.Data()};
-  }
-  if (rows_ < kMinManyRows) {
-    using Few = device::MultiplyFew<device::Q8_0Blocks>;
-    return device_.Launch(*kernels.few, {Blocks(args.outputs, Few::kOutputs), Blocks(rows_, Few::kRows), 1},
-                          &args);
-  }
-  using Many = device::MultiplyMany<device::Q8_0Blocks>;
-  device_.Launch(*kernels.many, {Blocks(args.outputs, Many::kOutputs), Blocks(rows_, Many::kRows), 1}, &args);
+  const device::ProductKernel& product = matrix.Kernels().ProductOf(rows_);
+  device_.Launch(product.id, product.Grid(args.outputs, rows_), &args);
 }
 
 }  // namespace throng::gpu

@@ -3,26 +3,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string_view>
 
 #include "device/device.h"
+#include "device/weight_kernels.h"
 #include "gpu/buffer.h"
 #include "model/matmul/matmul.h"
 
 namespace throng::gpu {
-
-// The kernels of a format of weights. Integers have few and many, floats have floats.
-struct WeightKernels {
-  model::TensorType type;
-  device::KernelId embed;
-  std::optional<device::KernelId> few{};   // up to 8 rows at a time
-  std::optional<device::KernelId> many{};  // 32
-  std::optional<device::KernelId> floats{};
-};
-
-// Null if the device has none.
-const WeightKernels* FindWeightKernels(model::TensorType type);
 
 class DeviceMatrix {
  public:
@@ -34,14 +22,14 @@ class DeviceMatrix {
   DeviceMatrix Rows(int first, int count) const;
 
   explicit operator bool() const { return bytes_ != nullptr; }
-  const WeightKernels& Kernels() const { return *kernels_; }
+  const device::WeightKernels& Kernels() const { return *kernels_; }
   int Outputs() const { return outputs_; }
   int Cols() const { return cols_; }
   int64_t RowBytes() const { return row_bytes_; }
   const uint8_t* Data() const { return bytes_->Data() + first_ * row_bytes_; }
 
  private:
-  const WeightKernels* kernels_ = nullptr;
+  const device::WeightKernels* kernels_ = nullptr;
   int outputs_ = 0, cols_ = 0;
   int64_t row_bytes_ = 0;
   int64_t first_ = 0;  // of the rows that the bytes hold

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -84,6 +85,7 @@ TEST_P(ProductsOnDevice, FewRowsAreTheProcessors) {
   ExpectProcessors(matrix, Normal(768, 1), false);
   ExpectProcessors(matrix, Normal(3 * 768, 2), true);
   ExpectProcessors(matrix, Normal(9 * 768, 3), false);
+  ExpectProcessors(matrix, Normal(16 * 768, 4), true);
 }
 
 TEST_P(ProductsOnDevice, ManyRowsAreTheProcessors) {
@@ -110,30 +112,44 @@ TEST_P(ProductsOnDevice, ZerosAndTinyRowsAreTheProcessors) {
 TEST_P(ProductsOnDevice, RowsDoNotDependOnOthers) {
   const Matrix matrix = RandomMatrix(18, 768);
   const auto x = Normal(17 * 768, 1);
+  const auto rows_of = [](const std::vector<float>& from, size_t first, size_t count, size_t width) {
+    const auto begin = from.begin() + static_cast<ptrdiff_t>(first * width);
+    return std::vector<float>(begin, begin + static_cast<ptrdiff_t>(count * width));
+  };
   for (const bool fine : {false, true}) {
     const auto many = OnDevice(matrix, x, fine, {.seed = 1});
-    for (const size_t row : {0u, 16u}) {
-      const std::vector<float> one(x.begin() + static_cast<ptrdiff_t>(row * 768),
-                                   x.begin() + static_cast<ptrdiff_t>((row + 1) * 768));
-      const std::vector<float> expected(many.begin() + static_cast<ptrdiff_t>(row * 18),
-                                        many.begin() + static_cast<ptrdiff_t>((row + 1) * 18));
-      EXPECT_TRUE(kv::SameBits(OnDevice(matrix, one, fine, {.seed = row}), expected)) << row;
+    for (const auto& [first, count] : {std::pair<size_t, size_t>{0, 1}, {16, 1}, {3, 8}, {4, 13}}) {
+      const auto some = OnDevice(matrix, rows_of(x, first, count, 768), fine, {.seed = first});
+      EXPECT_TRUE(kv::SameBits(some, rows_of(many, first, count, 18))) << first << " " << count;
     }
   }
 }
 
 TEST_P(ProductsOnDevice, EachWaitIsNeeded) {
   const Matrix matrix = RandomMatrix(16, 768);
-  const auto x = Normal(768, 1);
-  std::vector<device::emulation::Place> met;
-  const auto expected = OnDevice(matrix, x, false, {.seed = 1, .met = &met});
-  EXPECT_EQ(met.size(), model::IsQuantized(GetParam()) ? 2u : 0u);
-  for (const auto& place : met) {
-    int wrong = 0;
-    for (uint64_t seed = 1; seed <= 6; ++seed)
-      wrong += !kv::SameBits(OnDevice(matrix, x, false, {.seed = seed, .unheeded = place}), expected);
-    EXPECT_GE(wrong, 2) << place.file << ":" << place.line;
+  for (const size_t rows : {1u, 12u}) {
+    const auto x = Normal(rows * 768, 1);
+    std::vector<device::emulation::Place> met;
+    const auto expected = OnDevice(matrix, x, false, {.seed = 1, .met = &met});
+    EXPECT_EQ(met.size(), model::IsQuantized(GetParam()) ? 2u : 0u);
+    for (const auto& place : met) {
+      int wrong = 0;
+      for (uint64_t seed = 1; seed <= 6; ++seed)
+        wrong += !kv::SameBits(OnDevice(matrix, x, false, {.seed = seed, .unheeded = place}), expected);
+      EXPECT_GE(wrong, 2) << place.file << ":" << place.line << " " << rows;
+    }
   }
+}
+
+TEST_P(ProductsOnDevice, WeightsAreReadOnceForUpToSixteenRows) {
+  if (!model::IsQuantized(GetParam())) return;
+  const auto device = device::MakeEmulatedDevice({.seed = 4});
+  const Matrix matrix = RandomMatrix(16, 256);
+  const DeviceMatrix weights(*device, matrix, "test");
+  for (int rows = 1; rows <= 16; ++rows)
+    EXPECT_EQ(weights.Kernels().ProductOf(rows).Grid(16, rows).y, 1) << rows;
+  EXPECT_EQ(weights.Kernels().ProductOf(8).rows, 8);
+  EXPECT_EQ(weights.Kernels().ProductOf(70).Grid(16, 70).y, 3);
 }
 
 TEST_P(ProductsOnDevice, EmbeddingsHaveTheProcessorsBits) {

@@ -91,8 +91,8 @@ class Check {
     const int outputs = tiny_ ? 64 : 14336;
     const int cols = tiny_ ? 256 : 4096;
     for (const WeightFormat& format : WeightFormats()) {
-      for (const int rows : {1, 8, tiny_ ? 32 : 512}) {
-        ProductCall call(device_, format, outputs, cols, rows, rows > 16);
+      for (const int rows : {1, 8, 16, tiny_ ? 32 : 512}) {
+        ProductCall call(device_, format, outputs, cols, rows);
         const double seconds = Seconds(device_, call);
         std::printf(
             "{\"format\": \"%s\", \"outputs\": %d, \"cols\": %d, \"rows\": %d, \"seconds\": %.3e, "

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "base/half.h"
 #include "base/rng.h"
@@ -77,7 +78,7 @@ std::vector<float> Embed(Device& device, const WeightFormat& format) {
                        .tokens = tokens->Data(),
                        .out = out.Data(),
                        .width = kWidth};
-  device.Launch(format.embed, {Blocks(kWidth, EmbedRows<FloatWeights>::kThreads), 2, 1}, &args);
+  device.Launch(format.Kernels().embed, {Blocks(kWidth, EmbedRows<FloatWeights>::kThreads), 2, 1}, &args);
   return out.ToHost();
 }
 
@@ -109,15 +110,20 @@ std::vector<float> Draw(Device& device, int vocab) {
 
 }  // namespace
 
+const WeightKernels& WeightFormat::Kernels() const {
+  return *std::ranges::find(kWeightKernels, std::string_view(name), &WeightKernels::format);
+}
+
 std::vector<uint8_t> WeightFormat::Random(size_t count, uint64_t seed) const {
   const size_t blocks = count / static_cast<size_t>(weights);
   const auto block_bytes = static_cast<size_t>(bytes);
   std::vector<uint8_t> out(blocks * block_bytes);
   CounterRng rng(seed);
-  if (IsFloats()) {
+  if (!Kernels().of_integers) {
     const std::vector<float> noise = Noise(count, seed);
     for (size_t i = 0; i < count; ++i) {
-      const uint16_t half = few == KernelId::kMultiplyF16 ? FloatToHalf(noise[i]) : FloatToBfloat16(noise[i]);
+      const uint16_t half =
+          Kernels().embed == KernelId::kEmbedF16 ? FloatToHalf(noise[i]) : FloatToBfloat16(noise[i]);
       const void* from = bytes == 4 ? static_cast<const void*>(&noise[i]) : &half;
       std::memcpy(out.data() + i * block_bytes, from, block_bytes);
     }
@@ -135,23 +141,16 @@ std::vector<uint8_t> WeightFormat::Random(size_t count, uint64_t seed) const {
 }
 
 std::span<const WeightFormat> WeightFormats() {
-  using enum KernelId;
   static const WeightFormat formats[] = {
-      {"Q8_0", kEmbedQ8_0, kMultiplyFewQ8_0, kMultiplyManyQ8_0, 34, 32, {0}},
-      {"Q4_0", kEmbedQ4_0, kMultiplyFewQ4_0, kMultiplyManyQ4_0, 18, 32, {0}},
-      {"MXFP4", kEmbedMXFP4, kMultiplyFewMXFP4, kMultiplyManyMXFP4, 17, 32, {}, true},
-      {"Q4_K", kEmbedQ4_K, kMultiplyFewQ4_K, kMultiplyManyQ4_K, 144, 256, {0, 2}},
-      {"Q6_K", kEmbedQ6_K, kMultiplyFewQ6_K, kMultiplyManyQ6_K, 210, 256, {208}},
-      {"F32", kEmbedF32, kMultiplyF32, kMultiplyF32, 4, 1, {}},
-      {"F16", kEmbedF16, kMultiplyF16, kMultiplyF16, 2, 1, {}},
-      {"BF16", kEmbedBF16, kMultiplyBF16, kMultiplyBF16, 2, 1, {}},
+      {"Q8_0", 34, 32, {0}},      {"Q4_0", 18, 32, {0}},     {"MXFP4", 17, 32, {}, true},
+      {"Q4_K", 144, 256, {0, 2}}, {"Q6_K", 210, 256, {208}}, {"F32", 4, 1, {}},
+      {"F16", 2, 1, {}},          {"BF16", 2, 1, {}},
   };
   return formats;
 }
 
-ProductCall::ProductCall(Device& device, const WeightFormat& format, int outputs, int cols, int rows,
-                         bool many)
-    : device_(&device), format_(&format), kernel_(many ? format.many : format.few) {
+ProductCall::ProductCall(Device& device, const WeightFormat& format, int outputs, int cols, int rows)
+    : device_(&device), kernel_(&format.Kernels().ProductOf(rows)) {
   const auto elements = static_cast<size_t>(rows) * static_cast<size_t>(cols);
   weights_ = Upload(device, format.Random(static_cast<size_t>(outputs) * static_cast<size_t>(cols), 28));
   x_ = Upload(device, Noise(elements, 29));
@@ -166,15 +165,7 @@ ProductCall::ProductCall(Device& device, const WeightFormat& format, int outputs
            .x_rows = x_->Data(),
            .y = y_->Data(),
            .y_stride = outputs};
-  if (format.IsFloats()) {
-    using Floats = MultiplyFloats<FloatWeights>;
-    grid_ = {Blocks(outputs, Floats::kOutputs), Blocks(rows, Floats::kRows), 1};
-    return;
-  }
-  using Few = MultiplyFew<Q8_0Blocks>;
-  using Many = MultiplyMany<Q8_0Blocks>;
-  grid_ = many ? Index3{Blocks(outputs, Many::kOutputs), Blocks(rows, Many::kRows), 1}
-               : Index3{Blocks(outputs, Few::kOutputs), Blocks(rows, Few::kRows), 1};
+  if (!format.Kernels().of_integers) return;
   const size_t groups = elements / kGroupWeights;
   RoundArgs round{.x = x_->Data(), .groups = static_cast<int64_t>(groups), .out = {}, .left = {}};
   for (int term = 0; term < 2; ++term) {
@@ -189,7 +180,7 @@ ProductCall::ProductCall(Device& device, const WeightFormat& format, int outputs
   device.Launch(KernelId::kRoundRows, {Blocks(static_cast<int>(groups), RoundRows::kWarps), 1, 1}, &round);
 }
 
-void ProductCall::Launch() { device_->Launch(kernel_, grid_, &args_); }
+void ProductCall::Launch() { device_->Launch(kernel_->id, kernel_->Grid(args_.outputs, args_.rows), &args_); }
 
 double ProductCall::BytesRead() const {
   return static_cast<double>(args_.row_bytes) * static_cast<double>(args_.outputs);
@@ -209,17 +200,15 @@ void CompareModelKernels(Device& device, Device& emulated, bool tiny, const Repo
   for (const WeightFormat& format : WeightFormats()) {
     const std::string name = format.name;
     report("embed_" + name, Embed(device, format), Embed(emulated, format), true);
-    for (const bool many : {false, true}) {
-      if (many && format.IsFloats()) continue;
+    for (const int rows : {5, 13, 34}) {
       const int outputs = tiny ? 18 : 100;
-      const int rows = many ? 34 : 5;
       const int cols = tiny ? 256 : 1024;
-      ProductCall got(device, format, outputs, cols, rows, many);
-      ProductCall expected(emulated, format, outputs, cols, rows, many);
+      ProductCall got(device, format, outputs, cols, rows);
+      ProductCall expected(emulated, format, outputs, cols, rows);
       got.Launch();
       expected.Launch();
       device.Wait();
-      report((many ? "multiply_many_" : "multiply_few_") + name, got.Out(), expected.Out(), true);
+      report("multiply_" + std::to_string(rows) + "_" + name, got.Out(), expected.Out(), true);
     }
   }
   const int vocab = tiny ? 600 : 5000;

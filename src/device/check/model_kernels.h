@@ -9,21 +9,18 @@
 #include <vector>
 
 #include "device/device.h"
-#include "device/kernels/products.h"
+#include "device/weight_kernels.h"
 
 namespace throng::device {
 
 // A format of weights, with made-up blocks.
 struct WeightFormat {
-  const char* name;
-  KernelId embed;
-  KernelId few;               // or of floats, with any number of rows
-  KernelId many;              // the same as `few` of floats
+  const char* name;           // of WeightKernels
   int bytes, weights;         // of a block
   std::vector<int> scales;    // where a block has factors in f16; of floats none
   bool has_exponent = false;  // a block's first byte is the exponent of its factor
 
-  bool IsFloats() const { return few == many; }
+  const WeightKernels& Kernels() const;
   std::vector<uint8_t> Random(size_t count, uint64_t seed) const;
 };
 std::span<const WeightFormat> WeightFormats();
@@ -31,16 +28,14 @@ std::span<const WeightFormat> WeightFormats();
 // A product of noise with such a matrix.
 class ProductCall {
  public:
-  ProductCall(Device& device, const WeightFormat& format, int outputs, int cols, int rows, bool many);
+  ProductCall(Device& device, const WeightFormat& format, int outputs, int cols, int rows);
   void Launch();  // without the rounding of activations, which is done once
   std::vector<float> Out() const { return y_->ToHost(); }
   double BytesRead() const;  // of weights, if each is read once
 
  private:
   Device* device_;
-  const WeightFormat* format_;
-  const KernelId kernel_;
-  Index3 grid_{};
+  const ProductKernel* kernel_;
   std::unique_ptr<DeviceArray<uint8_t>> weights_;
   std::unique_ptr<DeviceArray<float>> x_, y_;
   struct Rounded {

@@ -92,33 +92,38 @@ namespace throng::device {
   X(PrefillInt8SasDim64, Prefill<Int8Tiles<64>, 1>)           \
   X(PrefillInt8Dim128, Prefill<Int8Tiles<128>, 0>)            \
   X(PrefillInt8SasDim128, Prefill<Int8Tiles<128>, 1>)
-#define THRONG_MODEL_KERNELS(X)                   \
-  X(NormRows, NormRows)                           \
-  X(MapRows, MapRows)                             \
-  X(GatherRows, GatherRows)                       \
-  X(CombineRows, CombineRows)                     \
-  X(RoundRows, RoundRows)                         \
-  X(MultiplyFewQ8_0, MultiplyFew<Q8_0Blocks>)     \
-  X(MultiplyFewQ4_0, MultiplyFew<Q4_0Blocks>)     \
-  X(MultiplyFewMXFP4, MultiplyFew<MXFP4Blocks>)   \
-  X(MultiplyFewQ4_K, MultiplyFew<Q4_KBlocks>)     \
-  X(MultiplyFewQ6_K, MultiplyFew<Q6_KBlocks>)     \
-  X(MultiplyManyQ8_0, MultiplyMany<Q8_0Blocks>)   \
-  X(MultiplyManyQ4_0, MultiplyMany<Q4_0Blocks>)   \
-  X(MultiplyManyMXFP4, MultiplyMany<MXFP4Blocks>) \
-  X(MultiplyManyQ4_K, MultiplyMany<Q4_KBlocks>)   \
-  X(MultiplyManyQ6_K, MultiplyMany<Q6_KBlocks>)   \
-  X(MultiplyF32, MultiplyFloats<FloatWeights>)    \
-  X(MultiplyF16, MultiplyFloats<HalfWeights>)     \
-  X(MultiplyBF16, MultiplyFloats<BrainWeights>)   \
-  X(EmbedQ8_0, EmbedRows<Q8_0Blocks>)             \
-  X(EmbedQ4_0, EmbedRows<Q4_0Blocks>)             \
-  X(EmbedMXFP4, EmbedRows<MXFP4Blocks>)           \
-  X(EmbedQ4_K, EmbedRows<Q4_KBlocks>)             \
-  X(EmbedQ6_K, EmbedRows<Q6_KBlocks>)             \
-  X(EmbedF32, EmbedRows<FloatWeights>)            \
-  X(EmbedF16, EmbedRows<HalfWeights>)             \
-  X(EmbedBF16, EmbedRows<BrainWeights>)           \
+#define THRONG_MODEL_KERNELS(X)                      \
+  X(NormRows, NormRows)                              \
+  X(MapRows, MapRows)                                \
+  X(GatherRows, GatherRows)                          \
+  X(CombineRows, CombineRows)                        \
+  X(RoundRows, RoundRows)                            \
+  X(MultiplyFew8Q8_0, MultiplyFew<Q8_0Blocks, 1>)    \
+  X(MultiplyFew8Q4_0, MultiplyFew<Q4_0Blocks, 1>)    \
+  X(MultiplyFew8MXFP4, MultiplyFew<MXFP4Blocks, 1>)  \
+  X(MultiplyFew8Q4_K, MultiplyFew<Q4_KBlocks, 1>)    \
+  X(MultiplyFew8Q6_K, MultiplyFew<Q6_KBlocks, 1>)    \
+  X(MultiplyFew16Q8_0, MultiplyFew<Q8_0Blocks, 2>)   \
+  X(MultiplyFew16Q4_0, MultiplyFew<Q4_0Blocks, 2>)   \
+  X(MultiplyFew16MXFP4, MultiplyFew<MXFP4Blocks, 2>) \
+  X(MultiplyFew16Q4_K, MultiplyFew<Q4_KBlocks, 2>)   \
+  X(MultiplyFew16Q6_K, MultiplyFew<Q6_KBlocks, 2>)   \
+  X(MultiplyManyQ8_0, MultiplyMany<Q8_0Blocks>)      \
+  X(MultiplyManyQ4_0, MultiplyMany<Q4_0Blocks>)      \
+  X(MultiplyManyMXFP4, MultiplyMany<MXFP4Blocks>)    \
+  X(MultiplyManyQ4_K, MultiplyMany<Q4_KBlocks>)      \
+  X(MultiplyManyQ6_K, MultiplyMany<Q6_KBlocks>)      \
+  X(MultiplyF32, MultiplyFloats<FloatWeights>)       \
+  X(MultiplyF16, MultiplyFloats<HalfWeights>)        \
+  X(MultiplyBF16, MultiplyFloats<BrainWeights>)      \
+  X(EmbedQ8_0, EmbedRows<Q8_0Blocks>)                \
+  X(EmbedQ4_0, EmbedRows<Q4_0Blocks>)                \
+  X(EmbedMXFP4, EmbedRows<MXFP4Blocks>)              \
+  X(EmbedQ4_K, EmbedRows<Q4_KBlocks>)                \
+  X(EmbedQ6_K, EmbedRows<Q6_KBlocks>)                \
+  X(EmbedF32, EmbedRows<FloatWeights>)               \
+  X(EmbedF16, EmbedRows<HalfWeights>)                \
+  X(EmbedBF16, EmbedRows<BrainWeights>)              \
   X(SampleTokens, SampleTokens)
 #define THRONG_KERNELS(X)       \
   THRONG_SEAL_KERNELS(X)        \

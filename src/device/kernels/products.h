@@ -120,10 +120,10 @@ struct GroupProduct {
   }
 };
 
-// Up to 8 rows for each y of the grid: one pass over the weights. A block has 16 outputs; its warps take
-// turns with the groups, and then a thread adds the groups of an output and a row. Grid: [outputs / 16, rows
-// / 8], rounded up.
-template <typename Blocks>
+// Up to 8 rows, or 16 with two tiles, for each y of the grid: one pass over the weights. A block has 16
+// outputs; its warps take turns with the groups, and then a thread adds the groups of an output and a row.
+// Grid: [outputs / 16, rows / kRows], rounded up.
+template <typename Blocks, int kTiles>
 struct MultiplyFew {
   using Args = ProductArgs;
   using Group = GroupProduct<Blocks>;
@@ -131,11 +131,11 @@ struct MultiplyFew {
   static constexpr int kWarps = kThreads / kWarpThreads;
   static constexpr int kBlocks = Blocks::kHalves ? 2 : 3;
   static constexpr int kOutputs = 16;
-  static constexpr int kRows = 8;
+  static constexpr int kRows = 8 * kTiles;
   static constexpr int kParts = Group::kParts;
 
   struct Shared {
-    int32_t sums[2][kProductChunk][kParts][kOutputs * kRows];  // of both terms
+    int32_t sums[2][kProductChunk][kParts][kTiles][kOutputs][8];  // of both terms
     float scales[kProductChunk][kParts][kOutputs];
     float mins[kProductChunk][kOutputs];
   };
@@ -148,36 +148,50 @@ struct MultiplyFew {
     const int groups = args.cols / kGroupWeights;
     const uint8_t* weights[2];
     Group::FindRows(args, first_output, weights);
+    const Place place = Place::OfThread();
     float y = 0.0f;
     for (int first = 0; first < groups; first += kProductChunk) {
       const int count = groups - first < kProductChunk ? groups - first : kProductChunk;
       if (first > 0) Barrier();  // the sums before have been added
       for (int g = Warp(); g < count; g += kWarps) SumGroup(args, weights, first_row, first + g, g, shared);
       Barrier();
-      if (ThreadIndex() < kOutputs * kRows) y = Add(args, first_row, first, count, shared, y);
+      if (place.tile < kTiles) y = Add(args, place, first_row, first, count, shared, y);
     }
-    const int output = first_output + ThreadIndex() / kRows;
-    const int row = first_row + ThreadIndex() % kRows;
-    if (ThreadIndex() >= kOutputs * kRows || output >= args.outputs || row >= args.rows) return;
+    const int output = first_output + place.output;
+    const int row = first_row + place.Row();
+    if (place.tile >= kTiles || output >= args.outputs || row >= args.rows) return;
     args.y[row * args.y_stride + output] = y;
   }
 
  private:
+  // What a thread adds; those with tiles beyond the last one add nothing.
+  struct Place {
+    int tile, output, row;
+    static THRONG_DEVICE Place OfThread() {
+      const int thread = ThreadIndex();
+      return {thread / (8 * kOutputs), thread / 8 % kOutputs, thread % 8};
+    }
+    THRONG_DEVICE int Row() const { return 8 * tile + row; }
+  };
+
   static THRONG_DEVICE void SumGroup(const Args& args, const uint8_t* const (&weights)[2], int first_row,
                                      int group, int g, Shared& shared) {
     uint32_t a[4];
     Group::LoadWeights(weights, group, a);
     for (int term = 0; term < args.terms; ++term) {
-      uint32_t b[2];
-      Group::LoadActivations(args, term, first_row, group, b);
-      int32_t sums[kParts][4];
-      Group::Sum(a, b, sums);
       THRONG_UNROLL
-      for (int part = 0; part < kParts; ++part) {
+      for (int tile = 0; tile < kTiles; ++tile) {
+        uint32_t b[2];
+        Group::LoadActivations(args, term, first_row + 8 * tile, group, b);
+        int32_t sums[kParts][4];
+        Group::Sum(a, b, sums);
         THRONG_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          const int output = Lane() / 4 + j / 2 * 8;
-          shared.sums[term][g][part][output * kRows + Lane() % 4 * 2 + j % 2] = sums[part][j];
+        for (int part = 0; part < kParts; ++part) {
+          THRONG_UNROLL
+          for (int j = 0; j < 4; ++j) {
+            const int output = Lane() / 4 + j / 2 * 8;
+            shared.sums[term][g][part][tile][output][Lane() % 4 * 2 + j % 2] = sums[part][j];
+          }
         }
       }
     }
@@ -192,21 +206,20 @@ struct MultiplyFew {
     }
   }
 
-  static THRONG_DEVICE float Add(const Args& args, int first_row, int first, int count, const Shared& shared,
-                                 float y) {
-    const int output = ThreadIndex() / kRows;
-    const int row = first_row + ThreadIndex() % kRows;
+  static THRONG_DEVICE float Add(const Args& args, const Place& place, int first_row, int first, int count,
+                                 const Shared& shared, float y) {
+    const int row = first_row + place.Row();
     const int64_t x_group = int64_t{row < args.rows ? row : args.rows - 1} * (args.cols / kGroupWeights);
     for (int term = 0; term < args.terms; ++term) {
       for (int g = 0; g < count; ++g) {
         const float x_scale = args.x[term].scales[x_group + first + g];
         THRONG_UNROLL
         for (int part = 0; part < kParts; ++part) {
-          y = Fma(static_cast<float>(shared.sums[term][g][part][ThreadIndex()]),
-                  shared.scales[g][part][output] * x_scale, y);
+          const int32_t sum = shared.sums[term][g][part][place.tile][place.output][place.row];
+          y = Fma(static_cast<float>(sum), shared.scales[g][part][place.output] * x_scale, y);
         }
         if constexpr (Blocks::kHasMin)
-          y = Fma(shared.mins[g][output], args.x[term].sums[x_group + first + g], y);
+          y = Fma(shared.mins[g][place.output], args.x[term].sums[x_group + first + g], y);
       }
     }
     return y;
