@@ -129,7 +129,7 @@ struct MultiplyFew {
   using Group = GroupProduct<Blocks>;
   static constexpr int kThreads = 256;
   static constexpr int kWarps = kThreads / kWarpThreads;
-  static constexpr int kBlocks = Blocks::kHalves ? 2 : 3;
+  static constexpr int kBlocks = Blocks::kHalves || kTiles > 1 ? 2 : 3;
   static constexpr int kOutputs = 16;
   static constexpr int kRows = 8 * kTiles;
   static constexpr int kParts = Group::kParts;
