@@ -65,7 +65,7 @@ class Model:
     - ``lookup``: ``"auto"`` guesses tokens from the prompt where that saves time, ``"off"`` never; answers are the same
     - ``repack``: ``"on"`` copies the weights to where they are read fastest, ``"off"`` reads them where the file is
       mapped, ``"auto"`` copies them if half of the free memory has room; answers are the same
-    - ``device``: ``"cpu"``, or ``"cuda"`` or ``"cuda:N"``, a GPU, in builds with CUDA
+    - ``device``: ``"cpu"``, or ``"cuda"``, ``"cuda:N"`` or ``"cuda:N:40GB"``, a GPU and how much of its memory, in builds with CUDA
 
     Several threads may use a model at once; it releases Python's lock while it computes. As a backend it serves
     one run of a world at a time. A process that is forked while a model or a run exists cannot use throng; start

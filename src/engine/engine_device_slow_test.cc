@@ -6,6 +6,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "engine/local_model.h"
 #include "engine/testing/engine_rig.h"
 #include "engine/testing/fake_model.h"
+#include "gpu/arena.h"
 #include "gpu/device_memory.h"
 #include "gpu/transformer.h"
 #include "kv/cache/page_file.h"
@@ -51,7 +53,8 @@ class EngineOnDevice : public testing::TestWithParam<Case> {
       : bytes_(Tiny(40, GetParam().window).Bytes()),
         file_(bytes_, "tiny"),
         device_(std::make_shared<device::GuardedDevice>()),
-        transformer_(gpu::LoadTransformer(device_, file_)) {
+        arena_(std::make_shared<gpu::Arena>(device_)),
+        transformer_(gpu::LoadTransformer(arena_, file_)) {
     CounterRng rng(5);
     for (const int length : {130, 3, 64}) {
       Question question{.prompt = std::vector<int32_t>(static_cast<size_t>(length)), .max_tokens = 5};
@@ -92,6 +95,7 @@ class EngineOnDevice : public testing::TestWithParam<Case> {
   const std::vector<uint8_t> bytes_;
   const model::GgufFile file_;
   const std::shared_ptr<device::GuardedDevice> device_;
+  const std::shared_ptr<gpu::Arena> arena_;
   const std::unique_ptr<model::Transformer> transformer_;
   std::vector<Question> questions_;
   std::unique_ptr<EngineRig> rig_;
@@ -220,30 +224,44 @@ std::string Thrown(const std::function<void()>& what) {
   return "";
 }
 
+std::shared_ptr<gpu::Arena> ArenaOf(size_t bytes) {
+  return std::make_shared<gpu::Arena>(std::make_shared<device::GuardedDevice>(), bytes);
+}
+
 TEST(DeviceWithoutMemory, IsRefused) {
   const auto bytes = Tiny().Bytes();
   const model::GgufFile file(bytes, "tiny");
-  EXPECT_THAT(Thrown([&] { gpu::LoadTransformer(std::make_shared<device::GuardedDevice>(1, 4096), file); }),
-              testing::StartsWith("emulated GPU has no memory for the weights of "));
-  const auto device = std::make_shared<device::GuardedDevice>(1, size_t{2} << 20);
-  const auto transformer = gpu::LoadTransformer(device, file);
+  EXPECT_THAT(Thrown([&] { gpu::LoadTransformer(ArenaOf(4096), file); }),
+              testing::AllOf(testing::StartsWith("emulated GPU has no memory for the weights of "),
+                             testing::HasSubstr(" of 4.1 kB are left; ")));
+  const auto arena = ArenaOf(size_t{2} << 20);
+  const auto transformer = gpu::LoadTransformer(arena, file);
+  EXPECT_GT(arena->TakenBytes(gpu::MemoryUse::kWeights), 0u);
   const kv::BlockLayout layout = EngineRig::MakeLayout(transformer->Config(), "flashq4");
   EXPECT_THAT(Thrown([&] { transformer->MakeMemory(layout, kv::SoftmaxKind::kExact, size_t{4} << 20); }),
-              testing::HasSubstr("of memory left, the budget is 4.2 MB"));
+              testing::StartsWith("KV cache: emulated GPU has no memory for a budget of 4.2 MB: "));
 }
 
-// Not the cache but what a pass computes with has no room.
+// Not the cache but what a pass computes with has no room. When it has, the engine goes on.
 TEST(DeviceWithoutMemory, APassEndsItsRequests) {
   const auto bytes = Tiny().Bytes();
   const model::GgufFile file(bytes, "tiny");
-  const auto device = std::make_shared<device::GuardedDevice>(1, size_t{9} << 18);
-  const auto transformer = gpu::LoadTransformer(device, file);
-  EngineRig rig(*transformer, "flashq4", {.chunk_tokens = 256, .budget_tokens = 3000});
-  const Answer small = rig.Ask({.prompt = {1, 2}, .max_tokens = 1});
-  EXPECT_EQ(small.result.finish, llm::FinishReason::kLength);
-  const Answer large = rig.Ask({.prompt = std::vector<int32_t>(250, 1), .max_tokens = 1});
-  ASSERT_EQ(large.result.finish, llm::FinishReason::kError);
-  EXPECT_THAT(large.result.error->what(), testing::StartsWith("request: out of memory in a step of "));
+  const auto arena = ArenaOf(size_t{8} << 20);
+  const auto transformer = gpu::LoadTransformer(arena, file);
+  EngineRig rig(*transformer, "flashq4", {.chunk_tokens = 256, .budget_tokens = 1000});
+  const Question question{.prompt = std::vector<int32_t>(250, 1), .max_tokens = 1};
+  std::vector<void*> rest;
+  try {
+    while (true) rest.push_back(arena->Allocate(4096));
+  } catch (const std::bad_alloc&) {
+  }
+  const Answer failed = rig.Ask(question);
+  for (void* memory : rest) arena->Free(memory);
+  ASSERT_EQ(failed.result.finish, llm::FinishReason::kError);
+  EXPECT_THAT(failed.result.error->what(),
+              testing::AllOf(testing::StartsWith("request: emulated GPU has no memory for a step of "),
+                             testing::HasSubstr(" of 8.4 MB are left; weights take ")));
+  EXPECT_EQ(rig.Ask(question).result.finish, llm::FinishReason::kLength);
 }
 
 // A model on a device is one like others.
@@ -263,8 +281,14 @@ TEST(LocalModelOnDevice, AnswersAndNamesTheDevice) {
 }
 
 TEST(LocalModelOnDevice, OtherDevicesAndCodecsThatAreMeasuredAreRefused) {
-  EXPECT_EQ(Thrown([] { gpu::OpenDevice("gpu"); }), "device gpu: cpu, cuda and cuda:N are allowed");
-  EXPECT_EQ(Thrown([] { gpu::OpenDevice("cuda:x"); }), "device cuda:x: cpu, cuda and cuda:N are allowed");
+  EXPECT_EQ(Thrown([] { gpu::OpenDevice("gpu"); }),
+            "device gpu: cpu, cuda, cuda:N and cuda:N:SIZE, such as cuda:0:40GB, are allowed");
+  for (const char* const name : {"cuda:x", "cuda:", "cuda:-1", "cuda:0:", "cuda:0:0", "cuda:0:-4GB",
+                                 "cuda:0:4XB", "cuda:0:4GB:", "cuda:0:99999999999999GB"})
+    EXPECT_THAT(Thrown([&] { gpu::OpenDevice(name); }), testing::HasSubstr(" are allowed")) << name;
+  for (const char* const name : {"cuda", "cuda:7", "cuda:7:1000", "cuda:7:4GB"})
+    EXPECT_THAT(Thrown([&] { gpu::OpenDevice(name); }), testing::Not(testing::HasSubstr(" are allowed")))
+        << name;
   EXPECT_EQ(gpu::OpenDevice("cpu"), nullptr);
   const auto bytes = Tiny(260).Bytes();
   LoadedModel loaded = FakeModel();

@@ -11,7 +11,7 @@ struct LocalOptions {
   // folder.
   std::string model{};
   std::string chat_template{};    // a file with the template of chats; empty: the model's own
-  std::string device = "cpu";     // what computes: cpu, cuda or cuda:N (gpu/transformer.h)
+  std::string device = "cpu";     // what computes: cpu, cuda, cuda:N or cuda:N:SIZE (gpu/transformer.h)
   std::string kv = "f16";         // codec of keys and values, or another form of codecs/codec_config.h
   std::string keys{};             // if not empty, the codec of keys instead
   std::string values{};           // if not empty, the codec of values instead

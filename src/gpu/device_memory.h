@@ -3,20 +3,20 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 
-#include "device/device.h"
+#include "gpu/arena.h"
+#include "gpu/free_ranges.h"
 #include "kv/cache/block_memory.h"
 
 namespace throng::gpu {
 
-// One allocation, taken at the start, for all but states and fine forms. Sealed blocks are at its beginning
-// and open ones at its end, so that a block which is freed leaves room for another of its size.
+// One piece of the arena, taken at the start, for all but states and fine forms. Sealed blocks are at its
+// beginning and open ones at its end, so that a block which is freed leaves room for another of its size.
 class DeviceMemory final : public kv::BlockMemory {
  public:
-  // Throws kExhausted if the device has no such memory.
-  DeviceMemory(std::shared_ptr<device::Device> device, const kv::BlockLayout& layout, size_t budget_bytes);
+  // Throws kExhausted if the arena has no such piece.
+  DeviceMemory(std::shared_ptr<Arena> arena, const kv::BlockLayout& layout, size_t budget_bytes);
   ~DeviceMemory() override;
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
@@ -29,13 +29,13 @@ class DeviceMemory final : public kv::BlockMemory {
   void CopyFromHost(uint8_t* slab, const uint8_t* host, size_t bytes) override;
   void Copy(uint8_t* to, const uint8_t* from, size_t bytes) override;
 
-  size_t FreeBytes() const;
+  size_t FreeBytes() const { return free_.Bytes(); }
 
  private:
-  const std::shared_ptr<device::Device> device_;
+  const std::shared_ptr<Arena> arena_;
   const size_t sealed_bytes_, sliding_bytes_, open_bytes_;
   uint8_t* const memory_;
-  std::map<size_t, size_t> free_;  // where what is free begins, and its bytes; none touch each other
+  FreeRanges free_;
 };
 
 }  // namespace throng::gpu

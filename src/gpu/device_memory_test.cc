@@ -1,6 +1,5 @@
 #include "gpu/device_memory.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -26,12 +25,12 @@ kv::BlockLayout Layout() {
 }
 
 struct Memory {
-  explicit Memory(size_t budget) : device(std::make_shared<device::GuardedDevice>()) {
-    auto made = std::make_unique<DeviceMemory>(device, Layout(), budget);
+  explicit Memory(size_t budget) {
+    const auto arena = std::make_shared<Arena>(std::make_shared<device::GuardedDevice>());
+    auto made = std::make_unique<DeviceMemory>(arena, Layout(), budget);
     memory = made.get();
     pool = std::make_unique<kv::BlockPool>(Layout(), budget, kv::SoftmaxKind::kExact, std::move(made));
   }
-  std::shared_ptr<device::Device> device;
   DeviceMemory* memory;
   std::unique_ptr<kv::BlockPool> pool;
 };
@@ -100,16 +99,19 @@ TEST(DeviceMemory, BlocksAreCopiedToItAndBackAndWithinIt) {
   EXPECT_EQ(std::vector<uint8_t>(read, read + b->Bytes()), bytes);
 }
 
-TEST(DeviceMemory, ADeviceWithoutSoMuchMemorySaysIt) {
-  const auto device = std::make_shared<device::GuardedDevice>(1, size_t{1} << 20);
+TEST(DeviceMemory, AnArenaWithoutSoMuchMemorySaysIt) {
+  const auto arena = std::make_shared<Arena>(std::make_shared<device::GuardedDevice>(), size_t{1} << 20);
   try {
-    DeviceMemory memory(device, Layout(), size_t{3} << 20);
+    DeviceMemory memory(arena, Layout(), size_t{3} << 20);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.Code(), ErrorCode::kExhausted);
-    EXPECT_THAT(error.what(),
-                testing::HasSubstr("KV cache: emulated GPU has 1.0 MB of memory left, the budget is 3.1 MB"));
+    EXPECT_STREQ(error.what(),
+                 "KV cache: emulated GPU has no memory for a budget of 3.1 MB: 1.0 MB of 1.0 MB are left; "
+                 "weights take 0 B, caches 0 B, passes 0 B");
   }
+  const DeviceMemory memory(arena, Layout(), size_t{1} << 19);
+  EXPECT_EQ(arena->TakenBytes(MemoryUse::kCaches), size_t{1} << 19);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "base/thread_pool.h"
 #include "device/testing/guarded_device.h"
+#include "gpu/arena.h"
 #include "gpu/device_memory.h"
 #include "gpu/forward.h"
 #include "gpu/graph_device.h"
@@ -69,7 +70,7 @@ kv::BlockLayout LayoutOf(const model::Transformer& transformer, const std::strin
 struct OnDevice {
   OnDevice(const model::GgufFile& file, const std::string& codec, uint64_t seed = 1,
            size_t budget_bytes = size_t{1} << 21)
-      : model(LoadTransformer(std::make_shared<device::GuardedDevice>(seed), file)),
+      : model(LoadTransformer(std::make_shared<Arena>(std::make_shared<device::GuardedDevice>(seed)), file)),
         pool(LayoutOf(*model, codec), budget_bytes, kv::SoftmaxKind::kExact,
              model->MakeMemory(LayoutOf(*model, codec), kv::SoftmaxKind::kExact, budget_bytes)) {}
 
@@ -225,7 +226,7 @@ TEST(ForwardOnDevice, StepsThatRepeatRunAsGraphs) {
   const model::GgufFile file(bytes, "tiny");
   const auto host = model::BuildModel(file, 0);
   const auto tokens = RandomTokens(12, 4);
-  const auto run = [&](device::Device& computes, const std::shared_ptr<device::Device>& device,
+  const auto run = [&](device::Device& computes, const std::shared_ptr<Arena>& device,
                        const auto& after_step) {
     DeviceModel model(computes, *host);
     kv::CodecFlags flags;
@@ -253,9 +254,9 @@ TEST(ForwardOnDevice, StepsThatRepeatRunAsGraphs) {
     }
     return all;
   };
-  const auto launched_on = std::make_shared<device::GuardedDevice>(1);
+  const auto launched_on = std::make_shared<Arena>(std::make_shared<device::GuardedDevice>(1));
   const auto launched = run(*launched_on, launched_on, [](size_t) {});
-  const auto device = std::make_shared<device::GuardedDevice>(2);
+  const auto device = std::make_shared<Arena>(std::make_shared<device::GuardedDevice>(2));
   GraphDevice graphs(*device);
   std::vector<int> captures, replays;
   const auto replayed = run(graphs, device, [&](size_t) {
@@ -316,7 +317,8 @@ TEST(ForwardOnDevice, SaysWhatItDoesNotCompute) {
             "KV cache: emulated GPU does not compute with pages in a finer form (sink=, recent=)");
   const auto bytes = Tiny().Bytes();
   const model::GgufFile file(bytes, "tiny");
-  const auto model = LoadTransformer(std::make_shared<device::GuardedDevice>(), file);
+  const auto model =
+      LoadTransformer(std::make_shared<Arena>(std::make_shared<device::GuardedDevice>()), file);
   try {
     model->MakeMemory(LayoutOf(*model, "f16"), kv::SoftmaxKind::kSas, 1 << 20);
     FAIL();

@@ -4,12 +4,12 @@
 
 namespace throng::gpu {
 
-std::shared_ptr<device::Device> OpenDevice(std::string_view name) {
+std::shared_ptr<Arena> OpenDevice(std::string_view name) {
   if (name == "cpu") return nullptr;
   throw MakeError(ErrorCode::kUnsupported, "device {}: this build computes on the processor alone", name);
 }
 
-std::unique_ptr<model::Transformer> LoadTransformer(std::shared_ptr<device::Device>, const model::GgufFile&,
+std::unique_ptr<model::Transformer> LoadTransformer(std::shared_ptr<Arena>, const model::GgufFile&,
                                                     const model::LoadOptions&) {
   throw MakeError(ErrorCode::kUnsupported, "this build computes on the processor alone");
 }

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
+#include <iterator>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -26,14 +29,16 @@ namespace {
 
 class DeviceTransformer final : public model::Transformer {
  public:
-  DeviceTransformer(std::shared_ptr<device::Device> device, const model::GgufFile& file,
+  DeviceTransformer(std::shared_ptr<Arena> arena, const model::GgufFile& file,
                     const model::LoadOptions& options)
-      : device_(std::move(device)),
-        graphs_(*device_),
+      : arena_(std::move(arena)),
+        graphs_(*arena_),
         file_(file),
         host_(model::BuildModel(file, options.context)),
         keys_(*host_),
-        model_(Copy()) {}
+        model_(Copy()) {
+    arena_->CountAs(MemoryUse::kPasses);
+  }
 
   const model::ModelConfig& Config() const override { return host_->config; }
   Digest WeightsDigest() const override {
@@ -41,7 +46,7 @@ class DeviceTransformer final : public model::Transformer {
                    [&] { digest_ = Hasher().Add(model::DigestOfModel(file_, *host_)).Add(false).Finish(); });
     return digest_;
   }
-  std::string Device() const override { return device_->Kind(); }
+  std::string Device() const override { return arena_->Kind(); }
 
   std::unique_ptr<kv::BlockMemory> MakeMemory(const kv::BlockLayout& layout, kv::SoftmaxKind softmax,
                                               size_t budget_bytes) override {
@@ -49,12 +54,12 @@ class DeviceTransformer final : public model::Transformer {
       throw MakeError(ErrorCode::kUnsupported,
                       "KV cache: {} does not add the bias that this model's keys are stored without "
                       "(--kv CODEC:bias=off stores it)",
-                      device_->Name());
+                      arena_->Name());
     }
-    AttentionOf(*device_, KernelsOf(*device_, layout), softmax);
-    return std::make_unique<DeviceMemory>(device_, layout, budget_bytes);
+    AttentionOf(*arena_, KernelsOf(*arena_, layout), softmax);
+    return std::make_unique<DeviceMemory>(arena_, layout, budget_bytes);
   }
-  uint64_t FreeBytes() const override { return device_->FreeBytes(); }
+  uint64_t FreeBytes() const override { return arena_->FreeBytes(); }
   bool Draws() const override { return true; }
 
   void Forward(std::span<const model::BatchItem> items, ThreadPool& /*pool*/, float* logits) override {
@@ -72,14 +77,18 @@ class DeviceTransformer final : public model::Transformer {
     try {
       return DeviceModel(graphs_, *host_);
     } catch (const std::bad_alloc&) {
-      throw MakeError(ErrorCode::kExhausted, "{} has no memory for the weights of {}", device_->Name(),
-                      HumanBytes(static_cast<double>(host_->bytes)));
+      throw MakeError(ErrorCode::kExhausted, "{} has no memory for the weights of {}: {}", arena_->Name(),
+                      HumanBytes(static_cast<double>(host_->bytes)), arena_->Ledger());
     }
   }
 
   const float* ForwardOnDevice(std::span<const model::BatchItem> items) {
     try {
       return model_.Forward(items);
+    } catch (const std::bad_alloc&) {
+      graphs_.Discard();
+      throw MakeError(ErrorCode::kExhausted, "request: {} has no memory for a step of {} sequences: {}",
+                      arena_->Name(), items.size(), arena_->Ledger());
     } catch (...) {
       graphs_.Discard();
       throw;
@@ -109,8 +118,8 @@ class DeviceTransformer final : public model::Transformer {
     size_t end = 0;
     const auto copy = [&] {
       if (end > begin)
-        device_->CopyFrom(logits + begin * vocab, on_device + begin * vocab,
-                          (end - begin) * vocab * sizeof(float));
+        arena_->CopyFrom(logits + begin * vocab, on_device + begin * vocab,
+                         (end - begin) * vocab * sizeof(float));
     };
     for (const model::BatchItem& item : items) {
       const auto rows = static_cast<size_t>(item.num_logits);
@@ -133,7 +142,7 @@ class DeviceTransformer final : public model::Transformer {
       throw MakeError(ErrorCode::kUnsupported,
                       "{} computes with caches in its own memory alone: codecs that are chosen by what a "
                       "model computes (auto, flashq-mixed, bias=mean) need --device cpu",
-                      device_->Name());
+                      arena_->Name());
     }
     for (const int32_t token : item.tokens) {
       if (token < 0 || token >= host_->config.vocab_size) {
@@ -143,38 +152,63 @@ class DeviceTransformer final : public model::Transformer {
     }
   }
 
-  const std::shared_ptr<device::Device> device_;
+  const std::shared_ptr<Arena> arena_;
   GraphDevice graphs_;  // what the model computes on
   const model::GgufFile& file_;
   const std::unique_ptr<model::Model> host_;
   const model::ModelKeys keys_;
   DeviceModel model_;
-  DeviceSampler sampler_{*device_};
+  DeviceSampler sampler_{*arena_};
   mutable std::once_flag digest_once_;
   mutable Digest digest_;  // once digest_once_ is set
 };
 
-}  // namespace
+constexpr size_t kEmulatedBytes = size_t{128} << 20;
 
-std::shared_ptr<device::Device> OpenDevice(std::string_view name) {
-  if (name == "cpu") return nullptr;
-  if (name == "emulation") return device::MakeEmulatedDevice({});
-  constexpr std::string_view kCuda = "cuda", kNumbered = "cuda:";
+struct CudaName {
   int index = 0;
-  bool known = name == kCuda;
-  if (name.starts_with(kNumbered)) {
-    const char* const end = name.data() + name.size();
-    const auto [last, error] = std::from_chars(name.data() + kNumbered.size(), end, index);
-    known = error == std::errc() && last == end && index >= 0;
-  }
-  if (!known) throw MakeError(ErrorCode::kInvalid, "device {}: cpu, cuda and cuda:N are allowed", name);
-  return device::MakeCudaDevice(index);
+  size_t bytes = 0;  // 0: not said
+};
+
+// cuda, cuda:N, cuda:N:SIZE; nothing for others.
+std::optional<CudaName> ParseCuda(std::string_view name) {
+  constexpr std::string_view kCuda = "cuda";
+  CudaName cuda;
+  if (name == kCuda) return cuda;
+  if (!name.starts_with("cuda:")) return std::nullopt;
+  const char* const end = name.data() + name.size();
+  const auto [after_index, index_error] = std::from_chars(name.data() + kCuda.size() + 1, end, cuda.index);
+  if (index_error != std::errc() || cuda.index < 0) return std::nullopt;
+  if (after_index == end) return cuda;
+  if (*after_index != ':') return std::nullopt;
+  const auto [after_bytes, bytes_error] = std::from_chars(after_index + 1, end, cuda.bytes);
+  if (bytes_error != std::errc() || cuda.bytes == 0) return std::nullopt;
+  const std::string_view unit(after_bytes, static_cast<size_t>(end - after_bytes));
+  constexpr std::string_view kUnits[] = {"", "KB", "MB", "GB"};
+  const auto* const found = std::ranges::find(kUnits, unit);
+  if (found == std::end(kUnits)) return std::nullopt;
+  const auto shift = 10 * (found - std::begin(kUnits));
+  if (cuda.bytes > SIZE_MAX >> shift) return std::nullopt;
+  cuda.bytes <<= shift;
+  return cuda;
 }
 
-std::unique_ptr<model::Transformer> LoadTransformer(std::shared_ptr<device::Device> device,
-                                                    const model::GgufFile& file,
+}  // namespace
+
+std::shared_ptr<Arena> OpenDevice(std::string_view name) {
+  if (name == "cpu") return nullptr;
+  if (name == "emulation") return std::make_shared<Arena>(device::MakeEmulatedDevice({}), kEmulatedBytes);
+  const std::optional<CudaName> cuda = ParseCuda(name);
+  if (!cuda) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "device {}: cpu, cuda, cuda:N and cuda:N:SIZE, such as cuda:0:40GB, are allowed", name);
+  }
+  return std::make_shared<Arena>(device::MakeCudaDevice(cuda->index), cuda->bytes);
+}
+
+std::unique_ptr<model::Transformer> LoadTransformer(std::shared_ptr<Arena> arena, const model::GgufFile& file,
                                                     const model::LoadOptions& options) {
-  return std::make_unique<DeviceTransformer>(std::move(device), file, options);
+  return std::make_unique<DeviceTransformer>(std::move(arena), file, options);
 }
 
 }  // namespace throng::gpu

@@ -34,7 +34,9 @@ CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
                            ->excludes(file);
   command.add_option("--weights", flags.weights, "Type of the random weights: q8_0, q4_k, ...")
       ->capture_default_str();
-  command.add_option("--device", flags.device, "What computes: cpu, or cuda or cuda:N, a GPU of NVIDIA")
+  command
+      .add_option("--device", flags.device,
+                  "What computes: cpu, or cuda, cuda:N or cuda:N:SIZE, a GPU of NVIDIA")
       ->capture_default_str();
   command.add_option("--kv", flags.kv, "Codecs of the KV cache, a,b,...: " + kv::CodecNames())
       ->capture_default_str();

@@ -45,8 +45,10 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
                   "File with the chat template to use instead of the model's own")
       ->group(kGroup);
   command
-      .add_option("--device", options.device,
-                  "What computes: cpu, or cuda or cuda:N, a GPU of NVIDIA, in builds with CUDA")
+      .add_option(
+          "--device", options.device,
+          "What computes: cpu, or cuda or cuda:N, a GPU of NVIDIA, in builds with CUDA. cuda:N:SIZE, such as "
+          "cuda:0:40GB, takes so much of its memory in all; default: most of what is free")
       ->group(kGroup)
       ->capture_default_str();
   AddCodecFlags(command, options, kGroup);

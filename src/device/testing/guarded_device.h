@@ -19,7 +19,7 @@ namespace throng::device {
 class GuardedDevice final : public Device {
  public:
   // memory_bytes: that it has in all; what is freed does not come back.
-  explicit GuardedDevice(uint64_t seed = 1, size_t memory_bytes = size_t{256} << 20)
+  explicit GuardedDevice(uint64_t seed = 1, size_t memory_bytes = size_t{32} << 20)
       : emulated_(MakeEmulatedDevice({.seed = seed})), seed_(seed), bytes_(memory_bytes) {
     void* memory = mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     THRONG_CHECK(memory != MAP_FAILED);
