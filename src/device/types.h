@@ -5,10 +5,13 @@
 #define THRONG_DEVICE __device__ __forceinline__
 #define THRONG_UNROLL _Pragma("unroll")
 #define THRONG_NO_UNROLL _Pragma("unroll 1")
+#define THRONG_PRAGMA(text) _Pragma(#text)
+#define THRONG_UNROLL_BY(count) THRONG_PRAGMA(unroll count)
 #else
 #define THRONG_DEVICE inline
 #define THRONG_UNROLL
 #define THRONG_NO_UNROLL
+#define THRONG_UNROLL_BY(count)
 #endif
 
 namespace throng::device {

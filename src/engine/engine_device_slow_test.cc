@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "device/emulation/emulated_device.h"
 #include "device/testing/guarded_device.h"
 #include "engine/local_model.h"
 #include "engine/testing/engine_rig.h"
@@ -38,6 +39,10 @@ model::TinyModel Tiny(int vocab = 40, int window = 0) {
           .window = window};
 }
 
+std::shared_ptr<gpu::Arena> ArenaOf(size_t bytes) {
+  return std::make_shared<gpu::Arena>(std::make_shared<device::GuardedDevice>(), bytes);
+}
+
 struct Case {
   const char* name;
   const char* codec;
@@ -46,6 +51,22 @@ struct Case {
   kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;
 };
 void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+
+void Compare(const std::vector<Answer>& answers, const std::vector<Answer>& alone) {
+  for (size_t i = 0; i < answers.size(); ++i) {
+    SCOPED_TRACE(i);
+    ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
+  }
+}
+
+// What the memory has given out is what the ledger says.
+void ExpectLedgerIsTheMemorys(const kv::BlockPool& pool) {
+  const size_t free = static_cast<gpu::DeviceMemory&>(pool.Memory()).FreeBytes();
+  const size_t taken = pool.BudgetBytes() / 256 * 256 - free;
+  EXPECT_GT(taken, 0u);
+  EXPECT_NEAR(static_cast<double>(pool.GetLedger().held.Total()), static_cast<double>(taken),
+              0.02 * static_cast<double>(taken));
+}
 
 class EngineOnDevice : public testing::TestWithParam<Case> {
  protected:
@@ -76,21 +97,7 @@ class EngineOnDevice : public testing::TestWithParam<Case> {
     for (const Question& question : questions_) alone.push_back(Alone(question));
     return alone;
   }
-  static void Compare(const std::vector<Answer>& answers, const std::vector<Answer>& alone) {
-    for (size_t i = 0; i < answers.size(); ++i) {
-      SCOPED_TRACE(i);
-      ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
-    }
-  }
-  // What the memory has given out is what the ledger says.
-  void ExpectLedgerIsTheMemorys() {
-    const kv::BlockPool& pool = rig_->Blocks();
-    const size_t free = static_cast<gpu::DeviceMemory&>(pool.Memory()).FreeBytes();
-    const size_t taken = pool.BudgetBytes() / 256 * 256 - free;
-    EXPECT_GT(taken, 0u);
-    EXPECT_NEAR(static_cast<double>(pool.GetLedger().held.Total()), static_cast<double>(taken),
-                0.02 * static_cast<double>(taken));
-  }
+  void ExpectLedgerIsTheMemorys() { throng::engine::ExpectLedgerIsTheMemorys(rig_->Blocks()); }
 
   const std::vector<uint8_t> bytes_;
   const model::GgufFile file_;
@@ -151,21 +158,6 @@ TEST_P(EngineOnDevice, DrawsTheTokensThatTheProcessorDraws) {
   ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[1], alone[1]));
 }
 
-// Two sequences are admitted, and there is no room for what both become: one yields, its blocks go to the
-// prefix cache and to disk, and it comes back. In f16, whose sealed blocks are as large as open ones: others
-// would have to grow longer than takes reasonable time here.
-TEST_P(EngineOnDevice, SequencesThatYieldAnswerTheSame) {
-  if (std::string(GetParam().codec) != "f16") return;
-  std::vector<Question> questions;
-  for (int32_t i = 0; i < 2; ++i) questions.push_back({.prompt = {i, 3, 1, 4}, .max_tokens = 195});
-  std::vector<Answer> alone;
-  for (const Question& question : questions) alone.push_back(Alone(question));
-  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 199, .spill_folder = ::testing::TempDir()});
-  Compare(rig.Ask(questions), alone);
-  EXPECT_GT(rig.Metric("throng:num_preemptions_total"), 0);
-  ExpectLedgerIsTheMemorys();
-}
-
 TEST_P(EngineOnDevice, BlocksComeBackFromDisk) {
   std::vector<Question> questions(5, questions_[0]);
   std::vector<Answer> alone;
@@ -215,6 +207,53 @@ INSTANTIATE_TEST_SUITE_P(Cases, EngineOnDevice,
                                          Case{"Int8Sas", "int8", 0, 2e-2, kv::SoftmaxKind::kSas}),
                          [](const auto& info) { return info.param.name; });
 
+// Two sequences are admitted, and there is no room for what both become: one yields, its blocks go to the
+// prefix cache and to disk, and it comes back. Admission counts 64 tokens of an answer, so answers are
+// longer, and in flashq4, whose sealed blocks are small, much longer; the model is as small as can be.
+struct Yielding {
+  const char* codec;
+  int answer;         // tokens
+  int budget_tokens;  // for which both are admitted, and less than both become
+};
+void PrintTo(const Yielding& one, std::ostream* out) { *out << one.codec; }
+
+class SequencesOnDevice : public testing::TestWithParam<Yielding> {};
+
+TEST_P(SequencesOnDevice, ThatYieldAnswerTheSame) {
+  const auto bytes = model::TinyModel{.type = model::TensorType::kQ8_0,
+                                      .dim = 32,
+                                      .heads = 1,
+                                      .kv_heads = 1,
+                                      .head_dim = 64,
+                                      .ffn = 32,
+                                      .vocab = 40}
+                         .Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  // Not guarded: that takes most of the time.
+  const auto arena = std::make_shared<gpu::Arena>(device::MakeEmulatedDevice({}), size_t{24} << 20);
+  const auto transformer = gpu::LoadTransformer(arena, file);
+  std::vector<Question> questions;
+  std::vector<Answer> alone;
+  for (int32_t i = 0; i < 2; ++i) {
+    std::vector<int32_t> prompt(60, 3);
+    prompt[0] = i;
+    questions.push_back({.prompt = prompt, .max_tokens = GetParam().answer});
+    alone.push_back(
+        EngineRig(*transformer, GetParam().codec, {.lookup = Lookup::kOff}).Ask(questions.back()));
+  }
+  EngineRig rig(*transformer, GetParam().codec,
+                {.prefix_cache = true,
+                 .budget_tokens = GetParam().budget_tokens,
+                 .spill_folder = ::testing::TempDir()});
+  Compare(rig.Ask(questions), alone);
+  EXPECT_GT(rig.Metric("throng:num_preemptions_total"), 0);
+  ExpectLedgerIsTheMemorys(rig.Blocks());
+}
+
+INSTANTIATE_TEST_SUITE_P(Codecs, SequencesOnDevice,
+                         testing::Values(Yielding{"f16", 140, 199}, Yielding{"flashq4", 200, 257}),
+                         [](const auto& info) { return info.param.codec; });
+
 std::string Thrown(const std::function<void()>& what) {
   try {
     what();
@@ -222,10 +261,6 @@ std::string Thrown(const std::function<void()>& what) {
     return error.what();
   }
   return "";
-}
-
-std::shared_ptr<gpu::Arena> ArenaOf(size_t bytes) {
-  return std::make_shared<gpu::Arena>(std::make_shared<device::GuardedDevice>(), bytes);
 }
 
 TEST(DeviceWithoutMemory, IsRefused) {

@@ -115,7 +115,7 @@ class Check {
       if (!codec.prefill) continue;
       for (const Chunk& chunk : chunks) {
         TimePrefill(codec, chunk, false);
-        TimePrefill(codec, chunk, true);
+        if (codec.prefill_sas) TimePrefill(codec, chunk, true);
       }
     }
   }

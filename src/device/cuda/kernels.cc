@@ -4,7 +4,8 @@ namespace throng::device {
 
 const CudaKernel& FindCudaKernel(KernelId id) {
   auto index = static_cast<size_t>(id);
-  for (const auto group : {SealKernels(), DecodeKernels(), GearDecodeKernels(), PrefillKernels()}) {
+  for (const auto group :
+       {SealKernels(), DecodeKernels(), GearDecodeKernels(), PrefillKernels(), RotPrefillKernels()}) {
     if (index < group.size()) return group[index];
     index -= group.size();
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <new>
+#include <vector>
 
 #include "base/check.h"
 
@@ -48,9 +49,39 @@ constexpr int kSavedRegisters = 6;
 // Whose stack was left by the switch that is going on, for Entered and for what follows a switch.
 thread_local Fiber* leaving = nullptr;
 
+// Stacks of one size that no fiber of this thread has.
+struct FreeStacks {
+  ~FreeStacks() {
+    for (void* stack : stacks) munmap(stack, bytes);
+  }
+  size_t bytes = 0;
+  std::vector<void*> stacks;
+};
+constexpr size_t kMostFreeStacks = 1024;  // the most threads of a block
+thread_local FreeStacks free_stacks;
+
+void* TakeStack(size_t bytes) {
+  if (free_stacks.bytes == bytes && !free_stacks.stacks.empty()) {
+    void* const stack = free_stacks.stacks.back();
+    free_stacks.stacks.pop_back();
+    return stack;
+  }
+  void* const stack =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) throw std::bad_alloc();
+  return stack;
+}
+
 }  // namespace
 
-void UnmapStack::operator()(void* stack) const { munmap(stack, bytes); }
+void ReturnStack::operator()(void* stack) const {
+  if (free_stacks.stacks.empty()) free_stacks.bytes = bytes;
+  if (free_stacks.bytes == bytes && free_stacks.stacks.size() < kMostFreeStacks) {
+    free_stacks.stacks.push_back(stack);
+  } else {
+    munmap(stack, bytes);
+  }
+}
 
 Fiber::~Fiber() {
 #if defined(__SANITIZE_THREAD__)
@@ -60,11 +91,8 @@ Fiber::~Fiber() {
 
 void Fiber::Prepare(size_t stack_bytes, void (*entry)()) {
   if (stack_ == nullptr || bytes_ != stack_bytes) {
-    void* stack =
-        mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED) throw std::bad_alloc();
-    stack_ = std::unique_ptr<void, UnmapStack>(stack, UnmapStack{stack_bytes});
-    bottom_ = stack;
+    stack_ = std::unique_ptr<void, ReturnStack>(TakeStack(stack_bytes), ReturnStack{stack_bytes});
+    bottom_ = stack_.get();
     bytes_ = stack_bytes;
   }
   // As throng_switch_stack leaves it: registers, and where to return to. A function begins 8 bytes below a

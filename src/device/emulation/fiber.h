@@ -6,7 +6,9 @@
 
 namespace throng::device::emulation {
 
-struct UnmapStack {
+// Keeps the stack for the calling thread's next fibers: to map stacks anew takes longer than most kernels
+// run.
+struct ReturnStack {
   size_t bytes = 0;
   void operator()(void* stack) const;
 };
@@ -30,7 +32,7 @@ class Fiber {
   static void Entered();
 
  private:
-  std::unique_ptr<void, UnmapStack> stack_;
+  std::unique_ptr<void, ReturnStack> stack_;
   const void* bottom_ = nullptr;  // of the stack, for sanitizers
   size_t bytes_ = 0;
   void* pointer_ = nullptr;    // the stack pointer while it does not run

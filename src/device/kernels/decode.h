@@ -97,7 +97,7 @@ struct Decode {
       AttendPage<Page>(softmax, block + args.keys, block + args.values, query,
                        sequence.first_visible - page * kPageTokens, kPageTokens, scratch, state);
     }
-    if constexpr (Page::kRotated) Page::RotateBack(state.out);
+    if constexpr (Page::kRotated) Page::RotateBack(Page::SignsOfLane(), state.out);
     if (page < end) {  // the open page, which is never before `first`
       const uint8_t* block = sequence.open + at.y * args.open_head_stride;
       AttendPage<HalfPage<kDim>>(softmax, block + args.open_keys, block + args.open_values, open_query,

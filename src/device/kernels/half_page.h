@@ -30,36 +30,50 @@ struct HalfPage : UnrotatedPage {
 
   static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
     ScoreRows<1>(
-        page, [&](int, int channel) { return query.row[channel]; }, &scores);
+        page,
+        [&](int s, uint32_t(&high)[4], uint32_t(&low)[4]) {
+          SplitQueries<1>([&](int, int channel) { return query.row[channel]; }, s, high, low);
+        },
+        &scores);
   }
   static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float, float rescale,
                                 Scratch&, OutputRow<kDim>& out) {
     MixRows<1>(page, &probabilities, &rescale, &out);
   }
 
-  // Of kRows rows at once: row g, and with two rows g + 8. element(r, channel): of row g + 8 r.
+  static constexpr int kSteps = kDim / 16;  // of queries times keys
+
+  // The operands of step s, of kRows rows: row g, and with two rows g + 8. element(r, channel): of row g + 8
+  // r.
   template <int kRows, typename Element>
-  static THRONG_DEVICE void ScoreRows(const uint8_t* page, const Element& element, PageRow* scores) {
+  static THRONG_DEVICE void SplitQueries(const Element& element, int s, uint32_t (&high)[4],
+                                         uint32_t (&low)[4]) {
+    THRONG_UNROLL
+    for (int e = 0; e < 4; ++e) high[e] = low[e] = 0;
+    THRONG_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      THRONG_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        uint32_t high_half;
+        uint32_t low_half;
+        SplitHalves(element(r, FirstChannel(s) + e), high_half, low_half);
+        high[e / 2 * 2 + r] |= high_half << e % 2 * 16;
+        low[e / 2 * 2 + r] |= low_half << e % 2 * 16;
+      }
+    }
+  }
+
+  // queries(s, high, low): what SplitQueries makes of these rows.
+  template <int kRows, typename Queries>
+  static THRONG_DEVICE void ScoreRows(const uint8_t* page, const Queries& queries, PageRow* scores) {
     const auto* keys = reinterpret_cast<const uint16_t*>(page);
     float sums[2][4][4] = {};
     THRONG_NO_UNROLL
-    for (int s = 0; s < kDim / 16; ++s) {
-      // The product's channels 2 i, 2 i + 1, 2 i + 8 and 2 i + 9 are channels 16 s + 4 i and 3 more, i = lane
-      // % 4.
-      const int channel = 16 * s + 4 * (Lane() % 4);
-      uint32_t high[4] = {};
-      uint32_t low[4] = {};
-      THRONG_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        THRONG_UNROLL
-        for (int e = 0; e < 4; ++e) {
-          uint32_t high_half;
-          uint32_t low_half;
-          SplitHalves(element(r, channel + e), high_half, low_half);
-          high[e / 2 * 2 + r] |= high_half << e % 2 * 16;
-          low[e / 2 * 2 + r] |= low_half << e % 2 * 16;
-        }
-      }
+    for (int s = 0; s < kSteps; ++s) {
+      const int channel = FirstChannel(s);
+      uint32_t high[4];
+      uint32_t low[4];
+      queries(s, high, low);
       THRONG_UNROLL
       for (int h = 0; h < 2; ++h) {
         // Four tokens of each of these channels.
@@ -138,6 +152,8 @@ struct HalfPage : UnrotatedPage {
   }
 
  private:
+  // The product's channels 2 i, 2 i + 1, 2 i + 8 and 2 i + 9 are this one and 3 more, i = lane % 4.
+  static THRONG_DEVICE int FirstChannel(int s) { return 16 * s + 4 * (Lane() % 4); }
   // Element v of two groups of four.
   static THRONG_DEVICE uint32_t Pair(const Words2& first, const Words2& second, int v) {
     return (first.w[v / 2] >> v % 2 * 16 & 0xffff) | (second.w[v / 2] >> v % 2 * 16) << 16;

@@ -92,6 +92,17 @@ namespace throng::device {
   X(PrefillInt8SasDim64, Prefill<Int8Tiles<64>, 1>)           \
   X(PrefillInt8Dim128, Prefill<Int8Tiles<128>, 0>)            \
   X(PrefillInt8SasDim128, Prefill<Int8Tiles<128>, 1>)
+#define THRONG_ROT_PREFILL_KERNELS(X)                   \
+  X(PrefillF16Dim64, Prefill<HalfTiles<64>, 0>)         \
+  X(PrefillF16Dim128, Prefill<HalfTiles<128>, 0>)       \
+  X(PrefillRot4Dim64, Prefill<RotTiles<4, 64, 1>, 0>)   \
+  X(PrefillRot4Dim128, Prefill<RotTiles<4, 128, 1>, 0>) \
+  X(PrefillRot3Dim64, Prefill<RotTiles<3, 64, 1>, 0>)   \
+  X(PrefillRot3Dim128, Prefill<RotTiles<3, 128, 1>, 0>) \
+  X(PrefillRot2Dim64, Prefill<RotTiles<2, 64, 1>, 0>)   \
+  X(PrefillRot2Dim128, Prefill<RotTiles<2, 128, 1>, 0>) \
+  X(PrefillInt4Dim64, Prefill<RotTiles<4, 64, 0>, 0>)   \
+  X(PrefillInt4Dim128, Prefill<RotTiles<4, 128, 0>, 0>)
 #define THRONG_MODEL_KERNELS(X)                      \
   X(NormRows, NormRows)                              \
   X(MapRows, MapRows)                                \
@@ -130,6 +141,7 @@ namespace throng::device {
   THRONG_DECODE_KERNELS(X)      \
   THRONG_GEAR_DECODE_KERNELS(X) \
   THRONG_PREFILL_KERNELS(X)     \
+  THRONG_ROT_PREFILL_KERNELS(X) \
   THRONG_MODEL_KERNELS(X)
 
 enum class KernelId {

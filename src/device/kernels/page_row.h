@@ -53,12 +53,12 @@ THRONG_DEVICE void Rotate(const float (&last)[8], float (&out)[kSteps][4][2]) {
   }
 }
 
-// 8 halves in a row.
-THRONG_DEVICE void LoadHalves(const uint8_t* from, float (&to)[8]) {
-  const Words4 words = Load16(from);
+// 8 halves in a row; of global memory, and those of four words.
+THRONG_DEVICE void ToFloats(const Words4& words, float (&to)[8]) {
   THRONG_UNROLL
   for (int e = 0; e < 8; ++e) to[e] = HalfBitsToFloat(static_cast<uint16_t>(words.w[e / 2] >> e % 2 * 16));
 }
+THRONG_DEVICE void LoadHalves(const uint8_t* from, float (&to)[8]) { ToFloats(Load16(from), to); }
 
 THRONG_DEVICE int SignedByte(uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i & 0xff); }
 THRONG_DEVICE int Byte(uint32_t word, int i) { return static_cast<int>(word >> 8 * i & 0xff); }

@@ -1,9 +1,9 @@
 // Attention of a chunk of tokens to the pages before them and to their own block, causal.
 //
 // A block of threads takes a tile: up to 64 rows, of tokens of one block of the cache and all query heads
-// that share a KV head. Pages come to shared memory one ahead of the one that is used, are expanded to bytes
-// once for all warps, and each warp multiplies its 16 rows with them in integers. The tile's own block is
-// open, in f16.
+// that share a KV head. Pages of integers come to shared memory one ahead of the one that is used, are
+// expanded to bytes once for all warps, and each warp multiplies its 16 rows with them. Pages of f16 are used
+// where they lie, and so is the tile's own block, which is open.
 //
 // Pages come in the order in which Decode's warps and splits have them, and what was found is merged where
 // Decode merges, so a row has the bits that Decode gives it.
@@ -18,8 +18,6 @@
 #include "device/kernels/softmax_row.h"
 
 namespace throng::device {
-
-inline constexpr int kTileRows = 64;
 
 // Row r of a tile is query head r % group of its token r / group.
 struct PrefillTile {
@@ -52,24 +50,20 @@ struct Prefill {
   using Args = PrefillArgs;
   static constexpr int kDim = Tiles::kHeadDim;
   static constexpr int kSteps = kDim / 32;
-  static constexpr int kWarps = kTileRows / 16;
-  static constexpr int kThreads = kWarps * kWarpThreads;
+  static constexpr int kThreads = kTileThreads;
   static constexpr int kBlocks = 2;
 
+  using Page = typename Tiles::Page;
   using Kernel = SoftmaxOfKernel<kSas>;
+  static constexpr bool kExpands = Tiles::Shared::kExpands;
 
-  struct RawPage {
-    alignas(16) uint8_t keys[Tiles::kRawBytes];
-    alignas(16) uint8_t values[Tiles::kRawBytes];
-  };
   // What a thread has merged of its two rows: nobody else reads it.
   struct Merged {
     float max[2][kThreads];
     float sum[2][kThreads];
   };
   struct Shared {
-    RawPage raw[2];
-    typename Tiles::Tiles tiles;
+    typename Tiles::Shared pages;
     typename Kernel::Shared softmax;
     Merged split, total;
     float split_out[kDim / 2][kThreads];
@@ -82,7 +76,7 @@ struct Prefill {
     float* out;  // null beyond the tile's rows
     int position;
     int first_visible;
-    float query_scale;
+    EncodedQuery encoded;  // of pages that are expanded
     float threshold;
     OutputState<kDim> state;
   };
@@ -93,18 +87,27 @@ struct Prefill {
     Kernel::Prepare(shared.softmax);
     if constexpr (kSas != 0) Barrier();
     Row rows[2];
-    uint32_t queries[kSteps][4];
     THRONG_UNROLL
-    for (int r = 0; r < 2; ++r) {
-      BeginRow(args, tile, r, rows[r], shared.total);
-      rows[r].query_scale = EncodeQueryRow<typename Tiles::Page>(
-          [&](int channel) { return QueryElement(args, rows[r], channel); }, r, queries);
+    for (int r = 0; r < 2; ++r) BeginRow(args, tile, r, rows[r], shared.total);
+    if constexpr (kExpands) {
+      Words4 queries[kSteps];
+      THRONG_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        rows[r].encoded = EncodeQueryRow<Page>(
+            [&](int channel) { return QueryElement(args, rows[r], channel); }, r, queries);
+      }
+      THRONG_UNROLL
+      for (int s = 0; s < kSteps; ++s) shared.pages.queries[s][ThreadIndex()] = queries[s];
+      if constexpr (Page::kRotated) shared.pages.signs[ThreadIndex()] = Page::SignsOfLane();
+    } else {
+      Tiles::KeepQueries([&](int r, int channel) { return QueryElement(args, rows[r], channel); },
+                         shared.pages);
     }
     const int first_page = args.first_visible[tile.first_query] / kPageTokens;
     const int first_split = first_page / kSplitPages;
     int raw = 0;  // where the next page comes to
-    int ahead = SealedFrom(first_split * kSplitPages, first_page, tile.num_sealed);
-    if (ahead >= 0) StartCopy(args, tile, ahead, shared.raw[raw]);
+    if constexpr (kExpands)
+      StartCopy(args, tile, first_split * kSplitPages, first_page, shared.pages.raw[raw]);
     THRONG_NO_UNROLL
     for (int split = first_split; split <= tile.num_sealed / kSplitPages; ++split) {
       THRONG_NO_UNROLL
@@ -114,20 +117,28 @@ struct Prefill {
         THRONG_NO_UNROLL
         for (int i = 0; i < kSplitPages / kSplitWarps; ++i) {
           const int page = split * kSplitPages + warp + i * kSplitWarps;
-          if (page < first_page || page > tile.num_sealed) continue;
-          if (page == tile.num_sealed) {
-            AttendOpen(args, tile, shared, rows);
-            continue;
+          if (page < first_page || page >= tile.num_sealed) continue;
+          if constexpr (kExpands) {
+            WaitCopies<0>();
+            Barrier();  // the page is there, and nobody uses the tiles and the other page any more
+            StartCopy(args, tile, After(page), first_page, shared.pages.raw[1 - raw]);
+            Tiles::ExpandKeys(shared.pages.raw[raw].keys, shared.pages.tiles);
+            Tiles::ExpandValues(shared.pages.raw[raw].values, shared.pages.tiles);
+            Barrier();
+            AttendTiles(page, shared.pages.raw[raw], shared, rows);
+            raw = 1 - raw;
+          } else {
+            const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.head_stride;
+            AttendHalves(args, page, block + args.keys, block + args.values, shared, rows);
           }
-          WaitCopies<0>();
-          Barrier();  // the page is there, and nobody uses the tiles and the other page any more
-          ahead = SealedFrom(After(page), first_page, tile.num_sealed);
-          if (ahead >= 0) StartCopy(args, tile, ahead, shared.raw[1 - raw]);
-          Tiles::ExpandKeys(shared.raw[raw].keys, shared.tiles);
-          Tiles::ExpandValues(shared.raw[raw].values, shared.tiles);
-          Barrier();
-          AttendPage(page, shared.raw[raw], queries, shared, rows);
-          raw = 1 - raw;
+        }
+        if constexpr (Page::kRotated) {
+          THRONG_UNROLL
+          for (int r = 0; r < 2; ++r) Page::RotateBack(shared.pages.signs[ThreadIndex()], rows[r].state.out);
+        }
+        if (tile.num_sealed / kSplitPages == split && tile.num_sealed % kSplitWarps == warp) {
+          const uint8_t* block = tile.open + BlockIndex().y * args.open_head_stride;
+          AttendHalves(args, tile.num_sealed, block + args.open_keys, block + args.open_values, shared, rows);
         }
         THRONG_UNROLL
         for (int r = 0; r < 2; ++r) MergeWarp(r, warp == 0, rows[r], shared);
@@ -177,8 +188,12 @@ struct Prefill {
     return Finite(row.query[channel] * args.scale);
   }
 
-  // The threads' own parts of a page, as one group of copies.
-  static THRONG_DEVICE void StartCopy(const Args& args, const PrefillTile& tile, int page, RawPage& raw) {
+  // The threads' own parts of the first sealed page that is seen, from `page` on, as one group of copies.
+  template <typename Raw>
+  static THRONG_DEVICE void StartCopy(const Args& args, const PrefillTile& tile, int page, int first_page,
+                                      Raw& raw) {
+    page = SealedFrom(page, first_page, tile.num_sealed);
+    if (page < 0) return;
     const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.head_stride;
     for (int e = 16 * ThreadIndex(); e < Tiles::kRawBytes; e += 16 * kThreads) {
       CopyAsync(raw.keys + e, block + args.keys + e);
@@ -191,73 +206,54 @@ struct Prefill {
     return Softmax(Kernel::Of(shared.softmax, row.threshold), scores, row.state);
   }
 
-  static THRONG_DEVICE void AttendPage(int page, const RawPage& raw, const uint32_t (&queries)[kSteps][4],
-                                       Shared& shared, Row (&rows)[2]) {
+  template <typename Raw>
+  static THRONG_DEVICE void AttendTiles(int page, const Raw& raw, Shared& shared, Row (&rows)[2]) {
+    Words4 queries[kSteps];
+    THRONG_UNROLL
+    for (int s = 0; s < kSteps; ++s) queries[s] = shared.pages.queries[s][ThreadIndex()];
     PageSums sums[2];
-    ScoreTiles<kDim>(queries, shared.tiles, sums);
+    ScoreTiles<kDim>(queries, shared.pages.tiles, sums);
     uint32_t digits[2][Tiles::kDigits][2][4];
     typename Tiles::Weight weights[2];
     float rescale[2];
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) {
       PageRow scores;
-      Tiles::Scale(raw.keys, sums[r], rows[r].query_scale, scores);
+      Tiles::Scale(raw.keys, sums[r], rows[r].encoded, scores);
       Hide(rows[r].first_visible - page * kPageTokens, kPageTokens, scores);
       const SoftmaxStep step = SoftmaxOf(shared, scores, rows[r]);
       weights[r] = Tiles::Weigh(raw.values, scores, step.top, digits[r]);
       rescale[r] = step.rescale;
     }
-    Mix(raw, digits, weights, rescale, shared.tiles, rows);
+    MixTiles<Tiles>(raw.values, digits, weights, rescale, shared.pages.tiles,
+                    {&rows[0].state.out, &rows[1].state.out});
   }
 
-  static THRONG_DEVICE void Mix(const RawPage& raw, const uint32_t (&digits)[2][Tiles::kDigits][2][4],
-                                const typename Tiles::Weight (&weights)[2], const float (&rescale)[2],
-                                typename Tiles::Tiles& tiles, Row (&rows)[2]) {
-    THRONG_UNROLL
-    for (int k = 0; k < kSteps; ++k) {
-      const typename Tiles::Channels channels = Tiles::LoadChannels(raw.values, k);
-      THRONG_UNROLL
-      for (int v = 0; v < 4; ++v) {
-        int32_t sums[Tiles::kDigits][4] = {};
-        THRONG_UNROLL
-        for (int h = 0; h < 2; ++h) {
-          const Words2 values = tiles.Values(ColumnChannel(k) + v, OwnToken(h) / 8);
-          THRONG_UNROLL
-          for (int digit = 0; digit < Tiles::kDigits; ++digit) {
-            const uint32_t operand[4] = {digits[0][digit][h][0], digits[1][digit][h][0],
-                                         digits[0][digit][h][2], digits[1][digit][h][2]};
-            Tiles::Multiply(sums[digit], operand, values.w);
-          }
-        }
-        THRONG_UNROLL
-        for (int e = 0; e < 4; ++e) {
-          int32_t of_channel[Tiles::kDigits];
-          THRONG_UNROLL
-          for (int digit = 0; digit < Tiles::kDigits; ++digit) of_channel[digit] = sums[digit][e];
-          float& to = rows[e / 2].state.out[k][v][e % 2];
-          to = Tiles::Mixed(of_channel, channels, v, e % 2, weights[e / 2], to, rescale[e / 2]);
-        }
-      }
-    }
-  }
-
-  static THRONG_DEVICE void AttendOpen(const Args& args, const PrefillTile& tile, const Shared& shared,
-                                       Row (&rows)[2]) {
-    const uint8_t* block = tile.open + BlockIndex().y * args.open_head_stride;
+  // A page of f16, open or sealed.
+  static THRONG_DEVICE void AttendHalves(const Args& args, int page, const uint8_t* keys,
+                                         const uint8_t* values, const Shared& shared, Row (&rows)[2]) {
     PageRow scores[2];
     HalfPage<kDim>::template ScoreRows<2>(
-        block + args.open_keys, [&](int r, int channel) { return QueryElement(args, rows[r], channel); },
+        keys,
+        [&](int s, uint32_t(&high)[4], uint32_t(&low)[4]) {
+          if constexpr (kExpands) {
+            HalfPage<kDim>::template SplitQueries<2>(
+                [&](int r, int channel) { return QueryElement(args, rows[r], channel); }, s, high, low);
+          } else {
+            Tiles::FindQueries(shared.pages, s, high, low);
+          }
+        },
         scores);
     float rescale[2];
     OutputRow<kDim> out[2];
+    const int first_in_page = page * kPageTokens;
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) {
-      const int first_in_page = tile.num_sealed * kPageTokens;
       Hide(rows[r].first_visible - first_in_page, rows[r].position + 1 - first_in_page, scores[r]);
       rescale[r] = SoftmaxOf(shared, scores[r], rows[r]).rescale;
       CopyRow(rows[r].state.out, out[r]);
     }
-    HalfPage<kDim>::template MixRows<2>(block + args.open_values, scores, rescale, out);
+    HalfPage<kDim>::template MixRows<2>(values, scores, rescale, out);
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) CopyRow(out[r], rows[r].state.out);
   }

@@ -51,6 +51,16 @@ std::vector<PrefillOnDevice> Kernels() {
       {"flashq2", 128, kPrefillFlashq2Dim128, kDecodeFlashq2Dim128, kMergeSplitsDim128},
       {"int8", 64, kPrefillInt8Dim64, kDecodeInt8Dim64, kMergeSplitsDim64},
       {"int8", 128, kPrefillInt8Dim128, kDecodeInt8Dim128, kMergeSplitsDim128},
+      {"f16", 64, kPrefillF16Dim64, kDecodeF16Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 2e-6, 0},
+      {"f16", 128, kPrefillF16Dim128, kDecodeF16Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 2e-6, 0},
+      {"rot4", 64, kPrefillRot4Dim64, kDecodeRot4Dim64, kMergeSplitsDim64},
+      {"rot4", 128, kPrefillRot4Dim128, kDecodeRot4Dim128, kMergeSplitsDim128},
+      {"rot3", 64, kPrefillRot3Dim64, kDecodeRot3Dim64, kMergeSplitsDim64},
+      {"rot3", 128, kPrefillRot3Dim128, kDecodeRot3Dim128, kMergeSplitsDim128},
+      {"rot2", 64, kPrefillRot2Dim64, kDecodeRot2Dim64, kMergeSplitsDim64},
+      {"rot2", 128, kPrefillRot2Dim128, kDecodeRot2Dim128, kMergeSplitsDim128},
+      {"int4", 64, kPrefillInt4Dim64, kDecodeInt4Dim64, kMergeSplitsDim64},
+      {"int4", 128, kPrefillInt4Dim128, kDecodeInt4Dim128, kMergeSplitsDim128},
       {"flashq4", 64, kPrefillFlashq4SasDim64, kDecodeFlashq4SasDim64, kMergeSplitsSasDim64, kSas,
        kSasTolerance, 4},
       {"flashq4", 128, kPrefillFlashq4SasDim128, kDecodeFlashq4SasDim128, kMergeSplitsSasDim128, kSas,
@@ -362,18 +372,18 @@ void ExpectSameScores(const std::string& name) {
     auto& tiles = *static_cast<PageTiles<kDim>*>(SharedMemory());
     Tiles::ExpandKeys(page.data(), tiles);
     Barrier();
-    uint32_t operands[kDim / 32][4];
-    float scales[2];
+    Words4 operands[kDim / 32];
+    EncodedQuery encoded[2];
     for (int r = 0; r < 2; ++r) {
       const float* row = queries.data() + (Lane() / 4 + 8 * r) * kDim;
-      scales[r] =
+      encoded[r] =
           EncodeQueryRow<typename Tiles::Page>([&](int channel) { return row[channel]; }, r, operands);
     }
     PageSums sums[2];
     ScoreTiles<kDim>(operands, tiles, sums);
     for (int r = 0; r < 2; ++r) {
       PageRow scores;
-      Tiles::Scale(page.data(), sums[r], scales[r], scores);
+      Tiles::Scale(page.data(), sums[r], encoded[r], scores);
       for (int e = 0; e < 16; ++e) {
         const int token = TokenOf(e / 8, e / 2 % 4, e % 2);
         got[static_cast<size_t>((Lane() / 4 + 8 * r) * 64 + token)] = scores[e / 8][e / 2 % 4][e % 2];
@@ -396,6 +406,11 @@ TEST(PrefillScores, HaveTheBitsOfTheProcessor) {
   ExpectSameScores<FlashqTiles<2, 128>>("flashq2");
   ExpectSameScores<Int8Tiles<64>>("int8");
   ExpectSameScores<Int8Tiles<128>>("int8");
+  ExpectSameScores<RotTiles<4, 64, 1>>("rot4");
+  ExpectSameScores<RotTiles<4, 128, 1>>("rot4");
+  ExpectSameScores<RotTiles<3, 128, 1>>("rot3");
+  ExpectSameScores<RotTiles<2, 64, 1>>("rot2");
+  ExpectSameScores<RotTiles<4, 128, 0>>("int4");
 }
 
 TEST(SasOnDevice, IsSasHalfOfEveryNumber) {

@@ -135,7 +135,7 @@ struct MultiplyFew {
   static constexpr int kParts = Group::kParts;
 
   struct Shared {
-    int32_t sums[2][kProductChunk][kParts][kTiles][kOutputs][8];  // of both terms
+    int32_t sums[2][kProductChunk][kParts][kOutputs * kRows];  // of both terms
     float scales[kProductChunk][kParts][kOutputs];
     float mins[kProductChunk][kOutputs];
   };
@@ -148,31 +148,24 @@ struct MultiplyFew {
     const int groups = args.cols / kGroupWeights;
     const uint8_t* weights[2];
     Group::FindRows(args, first_output, weights);
-    const Place place = Place::OfThread();
     float y = 0.0f;
     for (int first = 0; first < groups; first += kProductChunk) {
       const int count = groups - first < kProductChunk ? groups - first : kProductChunk;
       if (first > 0) Barrier();  // the sums before have been added
       for (int g = Warp(); g < count; g += kWarps) SumGroup(args, weights, first_row, first + g, g, shared);
       Barrier();
-      if (place.tile < kTiles) y = Add(args, place, first_row, first, count, shared, y);
+      if (ThreadIndex() < kOutputs * kRows) y = Add(args, first_row, first, count, shared, y);
     }
-    const int output = first_output + place.output;
-    const int row = first_row + place.Row();
-    if (place.tile >= kTiles || output >= args.outputs || row >= args.rows) return;
+    const int output = first_output + OutputOf(ThreadIndex());
+    const int row = first_row + RowOf(ThreadIndex());
+    if (ThreadIndex() >= kOutputs * kRows || output >= args.outputs || row >= args.rows) return;
     args.y[row * args.y_stride + output] = y;
   }
 
  private:
-  // What a thread adds; those with tiles beyond the last one add nothing.
-  struct Place {
-    int tile, output, row;
-    static THRONG_DEVICE Place OfThread() {
-      const int thread = ThreadIndex();
-      return {thread / (8 * kOutputs), thread / 8 % kOutputs, thread % 8};
-    }
-    THRONG_DEVICE int Row() const { return 8 * tile + row; }
-  };
+  // Where sums lie, and which thread adds them: tile by tile, and 8 rows of an output after each other.
+  static THRONG_DEVICE int OutputOf(int place) { return place / 8 % kOutputs; }
+  static THRONG_DEVICE int RowOf(int place) { return place / (8 * kOutputs) * 8 + place % 8; }
 
   static THRONG_DEVICE void SumGroup(const Args& args, const uint8_t* const (&weights)[2], int first_row,
                                      int group, int g, Shared& shared) {
@@ -190,7 +183,8 @@ struct MultiplyFew {
           THRONG_UNROLL
           for (int j = 0; j < 4; ++j) {
             const int output = Lane() / 4 + j / 2 * 8;
-            shared.sums[term][g][part][tile][output][Lane() % 4 * 2 + j % 2] = sums[part][j];
+            shared.sums[term][g][part][(tile * kOutputs + output) * 8 + Lane() % 4 * 2 + j % 2] =
+                sums[part][j];
           }
         }
       }
@@ -206,20 +200,21 @@ struct MultiplyFew {
     }
   }
 
-  static THRONG_DEVICE float Add(const Args& args, const Place& place, int first_row, int first, int count,
-                                 const Shared& shared, float y) {
-    const int row = first_row + place.Row();
+  static THRONG_DEVICE float Add(const Args& args, int first_row, int first, int count, const Shared& shared,
+                                 float y) {
+    const int output = OutputOf(ThreadIndex());
+    const int row = first_row + RowOf(ThreadIndex());
     const int64_t x_group = int64_t{row < args.rows ? row : args.rows - 1} * (args.cols / kGroupWeights);
     for (int term = 0; term < args.terms; ++term) {
       for (int g = 0; g < count; ++g) {
         const float x_scale = args.x[term].scales[x_group + first + g];
         THRONG_UNROLL
         for (int part = 0; part < kParts; ++part) {
-          const int32_t sum = shared.sums[term][g][part][place.tile][place.output][place.row];
-          y = Fma(static_cast<float>(sum), shared.scales[g][part][place.output] * x_scale, y);
+          y = Fma(static_cast<float>(shared.sums[term][g][part][ThreadIndex()]),
+                  shared.scales[g][part][output] * x_scale, y);
         }
         if constexpr (Blocks::kHasMin)
-          y = Fma(shared.mins[g][place.output], args.x[term].sums[x_group + first + g], y);
+          y = Fma(shared.mins[g][output], args.x[term].sums[x_group + first + g], y);
       }
     }
     return y;

@@ -38,19 +38,63 @@ struct RotPage {
     return largest > kLeastScale ? static_cast<int>(Round(x * (127.0f / largest))) : 0;
   }
 
+  static constexpr int kWordTokens = 32 / Layout::kLowBits;  // of a channel of values
+
+  // The codes of a token's channels 4 j to 4 j + 3 of eight, or with 4 bits of the four that `codes` has.
+  // codes: 16 bits; third: the byte of the plane of 3-bit codes, with any bits above it.
+  static THRONG_DEVICE uint32_t KeyCodes(uint32_t codes, uint32_t third, int j) {
+    if constexpr (kBits == 4) return (codes & 0x0f0fu) | (codes << 12 & 0x0f0f0000u);
+    const uint32_t four = codes >> 4 * j;
+    uint32_t keys = (four & 0x0303u) | (four << 14 & 0x03030000u);
+    if constexpr (kBits == 3) {
+      // Even channels are bits 0 to 3 of the byte, odd ones 4 to 7.
+      const uint32_t bits = third >> 2 * j;
+      keys |= (bits & 1) << 2 | (bits & 0x10) << 6 | (bits & 2) << 17 | (bits & 0x20) << 21;
+    }
+    return keys;
+  }
+  // The codes of a channel's tokens first + 4 j to first + 4 j + 3, in the order 0 2 1 3. first: a multiple
+  // of 8; codes, third: the channel's words that have them.
+  static THRONG_DEVICE uint32_t ValueCodes(uint32_t codes, uint32_t third, int first, int j) {
+    if constexpr (kBits == 4) {
+      const uint32_t word = codes >> 8 * j;
+      return (word & 0x000f000fu) | (word << 4 & 0x0f000f00u);
+    }
+    const uint32_t word = codes >> (first % 16 + 4 * j);
+    uint32_t values = (word & 0x00030003u) | (word << 6 & 0x03000300u);
+    if constexpr (kBits == 3) {
+      const uint32_t bits = third >> (first % 32 / 2 + 2 * j);
+      values |= (bits & 0x00010001u) << 2 | (bits & 0x00020002u) << 9;
+    }
+    return values;
+  }
+  // Tokens 0 2 1 3 of four: from the order of ValueCodes to theirs, and back.
+  static THRONG_DEVICE uint32_t SwapMiddle(uint32_t word) {
+    return (word & 0xff0000ffu) | (word & 0xff00u) << 8 | (word >> 8 & 0xff00u);
+  }
+
   // x[i] is element lane + 32 i of a query.
   static THRONG_DEVICE void RotateQuery(float (&x)[kDim / kWarpThreads]) {
     THRONG_UNROLL
     for (int i = 0; i < kDim / kWarpThreads; ++i) x[i] *= RotationSign(Lane() + i * kWarpThreads);
     HadamardOfWarp(x);
   }
-  static THRONG_DEVICE void RotateBack(OutputRow<kDim>& out) {
+  // The same of a query whose elements are in lanes as outputs are. signs: SignsOfLane().
+  static THRONG_DEVICE void RotateQuery(uint32_t signs, OutputRow<kDim>& x) {
+    SetSigns(signs, x);
+    HadamardOfOutput<kDim>(x);
+  }
+  static THRONG_DEVICE void RotateBack(uint32_t signs, OutputRow<kDim>& out) {
     HadamardOfOutput<kDim>(out);
+    SetSigns(signs, out);
+  }
+  // Of a lane's outputs: bit 8 k + c is set where channel OwnChannel(k) + c changes its sign.
+  static THRONG_DEVICE uint32_t SignsOfLane() {
+    uint32_t signs = 0;
     THRONG_UNROLL
-    for (int k = 0; k < kSteps; ++k) {
-      THRONG_UNROLL
-      for (int c = 0; c < 8; ++c) out[k][c % 4][c / 4] *= RotationSign(OwnChannel(k) + c);
-    }
+    for (int e = 0; e < 8 * kSteps; ++e)
+      signs |= (RotationSign(OwnChannel(e / 8) + e % 8) < 0.0f ? 1u : 0u) << e;
+    return signs;
   }
 
   static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
@@ -147,6 +191,14 @@ struct RotPage {
   }
 
  private:
+  static THRONG_DEVICE void SetSigns(uint32_t signs, OutputRow<kDim>& row) {
+    THRONG_UNROLL
+    for (int e = 0; e < 8 * kSteps; ++e) {
+      float& x = row[e / 8][e % 4][e / 4 % 2];
+      x = BitsToFloat(FloatToBits(x) ^ (signs << (31 - e) & 0x80000000u));
+    }
+  }
+
   // Codes of channels 32 s + 8 i and 7 more, i = lane % 4, of tokens ColumnToken(h) + v.
   static THRONG_DEVICE void LoadKeys(const uint8_t* page, int s, int h, uint32_t (&keys)[4][2]) {
     const int token = ColumnToken(h);
@@ -156,10 +208,7 @@ struct RotPage {
       THRONG_UNROLL
       for (int v = 0; v < 4; ++v) {
         THRONG_UNROLL
-        for (int j = 0; j < 2; ++j) {
-          const uint32_t word = lines[j].w[v / 2] >> v % 2 * 16;
-          keys[v][j] = (word & 0x0f0fu) | (word << 12 & 0x0f0f0000u);
-        }
+        for (int j = 0; j < 2; ++j) keys[v][j] = KeyCodes(lines[j].w[v / 2] >> v % 2 * 16, 0, j);
       }
     } else {
       const int line = 4 * s + Lane() % 4;
@@ -168,29 +217,15 @@ struct RotPage {
       if constexpr (kBits == 3) third = Load4(page + Layout::kThirdBits + line * kPageTokens + token);
       THRONG_UNROLL
       for (int v = 0; v < 4; ++v) {
-        const uint32_t word = words.w[v / 2] >> v % 2 * 16;
         THRONG_UNROLL
-        for (int j = 0; j < 2; ++j) {
-          const uint32_t four = word >> 4 * j;
-          keys[v][j] = (four & 0x0303u) | (four << 14 & 0x03030000u);
-          if constexpr (kBits == 3) {
-            // Even channels are bits 0 to 3 of the byte, odd ones 4 to 7.
-            const uint32_t bits = third >> (8 * v + 2 * j);
-            keys[v][j] |= (bits & 1) << 2 | (bits & 0x10) << 6 | (bits & 2) << 17 | (bits & 0x20) << 21;
-          }
-        }
+        for (int j = 0; j < 2; ++j) keys[v][j] = KeyCodes(words.w[v / 2] >> v % 2 * 16, third >> 8 * v, j);
       }
     }
   }
 
-  // Tokens 0 2 1 3 of four: the order in which LoadValues has them.
-  static THRONG_DEVICE uint32_t SwapMiddle(uint32_t word) {
-    return (word & 0xff0000ffu) | (word & 0xff00u) << 8 | (word >> 8 & 0xff00u);
-  }
   // Codes of this lane's 8 tokens at [h], of channels ColumnChannel(k) + v.
   static THRONG_DEVICE void LoadValues(const uint8_t* page, int k, int h, uint32_t (&values)[4][2]) {
-    constexpr int kTokens = 32 / Layout::kLowBits;  // of a word
-    const int line = OwnToken(h) / kTokens;
+    const int line = OwnToken(h) / kWordTokens;
     const Words4 words = Load16(page + (line * kDim + ColumnChannel(k)) * 4);
     Words4 third{};
     if constexpr (kBits == 3) {
@@ -199,19 +234,7 @@ struct RotPage {
     THRONG_UNROLL
     for (int v = 0; v < 4; ++v) {
       THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        if constexpr (kBits == 4) {
-          const uint32_t word = words.w[v] >> 8 * j;
-          values[v][j] = (word & 0x000f000fu) | (word << 4 & 0x0f000f00u);
-        } else {
-          const uint32_t word = words.w[v] >> (OwnToken(h) % 16 + 4 * j);
-          values[v][j] = (word & 0x00030003u) | (word << 6 & 0x03000300u);
-        }
-        if constexpr (kBits == 3) {
-          const uint32_t bits = third.w[v] >> (OwnToken(h) % 32 / 2 + 2 * j);
-          values[v][j] |= (bits & 0x00010001u) << 2 | (bits & 0x00020002u) << 9;
-        }
-      }
+      for (int j = 0; j < 2; ++j) values[v][j] = ValueCodes(words.w[v], third.w[v], OwnToken(h), j);
     }
   }
 };

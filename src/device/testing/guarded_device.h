@@ -24,6 +24,7 @@ class GuardedDevice final : public Device {
     void* memory = mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     THRONG_CHECK(memory != MAP_FAILED);
     memory_ = static_cast<uint8_t*>(memory);
+    madvise(memory_, bytes_, MADV_HUGEPAGE);  // fewer pages to protect
   }
   ~GuardedDevice() override { munmap(memory_, bytes_); }
 
