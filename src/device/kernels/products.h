@@ -294,40 +294,54 @@ struct MultiplyMany {
   }
 };
 
-// Weights of floats. A warp has an output of up to 8 rows; a lane takes 8 inputs of 256 at a time.
-// Grid: [outputs / 4, rows / 8], rounded up.
+// Weights of floats. A warp has 4 outputs of up to 16 rows, so that what it loads of either is multiplied
+// often; a lane takes 8 inputs of 256 at a time.
+// Grid: [outputs / 16, rows / 16], rounded up.
 template <typename Weights>
 struct MultiplyFloats {
   using Args = ProductArgs;
   static constexpr int kThreads = 128;
-  static constexpr int kBlocks = 4;
+  static constexpr int kBlocks = 2;
   static constexpr size_t kSharedBytes = 0;
-  static constexpr int kOutputs = kThreads / kWarpThreads;
-  static constexpr int kRows = 8;
+  static constexpr int kWarpOutputs = 4;
+  static constexpr int kOutputs = kWarpOutputs * kThreads / kWarpThreads;
+  static constexpr int kRows = 16;
 
   static THRONG_DEVICE void Run(const Args& args) {
-    const int output = BlockIndex().x * kOutputs + Warp();
+    const int first_output = BlockIndex().x * kOutputs + Warp() * kWarpOutputs;
     const int first_row = BlockIndex().y * kRows;
-    if (output >= args.outputs) return;
-    const uint8_t* weights = args.weights + output * args.row_bytes;
-    float sums[kRows] = {};
+    float sums[kRows][kWarpOutputs] = {};
+    THRONG_NO_UNROLL
     for (int k = 8 * Lane(); k < args.cols; k += 8 * kWarpThreads) {
-      float w[8];
-      Weights::Load8(weights, k, w);
+      float w[kWarpOutputs][8];
+      THRONG_UNROLL
+      for (int o = 0; o < kWarpOutputs; ++o) {
+        const int output = first_output + o < args.outputs ? first_output + o : args.outputs - 1;
+        Weights::Load8(args.weights + output * args.row_bytes, k, w[o]);
+      }
       THRONG_UNROLL
       for (int r = 0; r < kRows; ++r) {
         if (first_row + r >= args.rows) break;
-        const float* x = args.x_rows + int64_t{first_row + r} * args.cols + k;
+        const float* from = args.x_rows + int64_t{first_row + r} * args.cols + k;
+        const Words4 x[2] = {Load16(from), Load16(from + 4)};
         THRONG_UNROLL
-        for (int e = 0; e < 8; ++e) sums[r] = Fma(w[e], x[e], sums[r]);
+        for (int o = 0; o < kWarpOutputs; ++o) {
+          THRONG_UNROLL
+          for (int e = 0; e < 8; ++e) sums[r][o] = Fma(w[o][e], BitsToFloat(x[e / 4].w[e % 4]), sums[r][o]);
+        }
       }
     }
     THRONG_UNROLL
     for (int r = 0; r < kRows; ++r) {
+      if (first_row + r >= args.rows) break;
       THRONG_UNROLL
-      for (int mask = 1; mask < kWarpThreads; mask *= 2) sums[r] += ShuffleXor(sums[r], mask);
-      if (Lane() == 0 && first_row + r < args.rows)
-        args.y[(first_row + r) * args.y_stride + output] = sums[r];
+      for (int o = 0; o < kWarpOutputs; ++o) {
+        float sum = sums[r][o];
+        THRONG_UNROLL
+        for (int mask = 1; mask < kWarpThreads; mask *= 2) sum += ShuffleXor(sum, mask);
+        if (Lane() == 0 && first_output + o < args.outputs)
+          args.y[(first_row + r) * args.y_stride + first_output + o] = sum;
+      }
     }
   }
 };
