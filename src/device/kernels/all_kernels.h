@@ -14,5 +14,6 @@
 #include "device/kernels/products.h"
 #include "device/kernels/rot_page.h"
 #include "device/kernels/rot_seal.h"
+#include "device/kernels/rot_tiles.h"
 #include "device/kernels/rows.h"
 #include "device/kernels/sample.h"

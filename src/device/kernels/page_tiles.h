@@ -7,7 +7,6 @@
 #include "device/kernels/half_page.h"
 #include "device/kernels/int8_page.h"
 #include "device/kernels/page_row.h"
-#include "device/kernels/rot_page.h"
 
 namespace throng::device {
 
@@ -306,125 +305,6 @@ struct Int8Tiles {
   static THRONG_DEVICE float Mixed(const int32_t (&sums)[kDigits], const Channels&, int, int,
                                    const Weight& unit, float out, float rescale) {
     return Fma(out, rescale, static_cast<float>(128 * sums[0] + sums[1]) * unit);
-  }
-};
-
-// Codes as they are, of rows that are rotated (not of int4).
-template <int kBits, int kDim, int kRotates>
-struct RotTiles {
-  using Page = RotPage<kBits, kDim, kRotates>;
-  using Layout = RotLayout<kBits, kDim>;
-  using Tiles = PageTiles<kDim>;
-  static constexpr int kHeadDim = kDim;
-  static constexpr int kMixSteps = 1;
-  static constexpr int kRawBytes = RoundUp16(Layout::kBytes);
-  struct Shared : ExpandedPages<kRawBytes, kDim> {
-    uint32_t signs[kTileThreads];  // each thread's SignsOfLane
-  };
-
-  static THRONG_DEVICE void ExpandKeys(const uint8_t* raw, Tiles& tiles) {
-    const auto* codes = reinterpret_cast<const uint16_t*>(raw);  // of 16 / kLowBits channels of each token
-    constexpr int kLines = kBits == 4 ? 2 : 1;                   // of 8 channels
-    for (int e = ThreadIndex(); e < kPageTokens * kDim / 8; e += BlockThreads()) {
-      const int token = e % kPageTokens;
-      const int line = e / kPageTokens;
-      uint32_t third = 0;
-      if constexpr (kBits == 3) third = raw[Layout::kThirdBits + e];
-      Words2 keys;
-      THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        const int of_four = kLines * line + j * (kLines - 1);
-        keys.w[j] = Page::KeyCodes(codes[of_four * kPageTokens + token], third, j);
-      }
-      tiles.Keys(token, line) = keys;
-    }
-  }
-  static THRONG_DEVICE void ExpandValues(const uint8_t* raw, Tiles& tiles) {
-    const auto* words = reinterpret_cast<const uint32_t*>(raw);
-    for (int e = ThreadIndex(); e < kPageTokens * kDim / 8; e += BlockThreads()) {
-      const int channel = e % kDim;
-      const int first = e / kDim * 8;
-      uint32_t third = 0;
-      if constexpr (kBits == 3) third = words[Layout::kThirdBits / 4 + first / 32 * kDim + channel];
-      Words2 values;
-      THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        values.w[j] = Page::SwapMiddle(
-            Page::ValueCodes(words[first / Page::kWordTokens * kDim + channel], third, first, j));
-      }
-      tiles.Values(channel, first / 8) = values;
-    }
-  }
-
-  static THRONG_DEVICE void Scale(const uint8_t* raw_keys, const PageSums& sums, const EncodedQuery& query,
-                                  PageRow& scores) {
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      float half_steps[8];
-      float middles[8];
-      ScalesOf(raw_keys, h, half_steps, middles);
-      THRONG_UNROLL
-      for (int t = 0; t < 8; ++t) {
-        const int32_t centred = 2 * sums[h][t % 4][t / 4] - Layout::kLevels * query.sum;
-        const float steps = static_cast<float>(centred) * half_steps[t];
-        scores[h][t % 4][t / 4] = (steps + static_cast<float>(query.sum) * middles[t]) * query.scale;
-      }
-    }
-  }
-
-  static constexpr int kDigits = 2;
-  // Of a row: what one weight is worth, what all of them add of the middles, and their sum.
-  struct Weight {
-    float unit;
-    float middle;
-    int32_t sum;
-  };
-  static THRONG_DEVICE Weight Weigh(const uint8_t* raw_values, const PageRow& probabilities, float,
-                                    uint32_t (&digits)[kDigits][2][4]) {
-    PageRow products;
-    float largest = 0.0f;
-    float middle = 0.0f;
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      float half_steps[8];
-      float middles[8];
-      ScalesOf(raw_values, h, half_steps, middles);
-      THRONG_UNROLL
-      for (int t = 0; t < 8; ++t) {
-        products[h][t % 4][t / 4] = probabilities[h][t % 4][t / 4] * half_steps[t];
-        largest = Max(largest, products[h][t % 4][t / 4]);
-        middle = Fma(probabilities[h][t % 4][t / 4], middles[t], middle);
-      }
-    }
-    const float unit = SplitWeights(products, RowMax(largest), digits[0], digits[1]);
-    uint32_t high = 0;
-    uint32_t low = 0;
-    THRONG_UNROLL
-    for (int e = 0; e < 4; ++e) {
-      high = Dot4U8(digits[0][e / 2][e % 2 * 2], 0x01010101u, high);
-      low = Dot4U8(digits[1][e / 2][e % 2 * 2], 0x01010101u, low);
-    }
-    return {unit, RowSum(middle), RowSum(static_cast<int32_t>(128 * high + low))};
-  }
-  static THRONG_DEVICE void Multiply(int32_t (&sums)[4], const uint32_t (&weights)[4],
-                                     const uint32_t (&values)[2]) {
-    MmaU8U8(sums, weights, values);
-  }
-  struct Channels {};
-  static THRONG_DEVICE Channels LoadChannels(const uint8_t*, int) { return {}; }
-  static THRONG_DEVICE float Mixed(const int32_t (&sums)[kDigits], const Channels&, int, int,
-                                   const Weight& weight, float out, float rescale) {
-    const int32_t sum = 128 * sums[0] + sums[1];
-    const float added =
-        Fma(static_cast<float>(2 * sum - Layout::kLevels * weight.sum), weight.unit, weight.middle);
-    return Fma(out, rescale, added);
-  }
-
- private:
-  // Of this lane's tokens at [h].
-  static THRONG_DEVICE void ScalesOf(const uint8_t* raw, int h, float (&half_steps)[8], float (&middles)[8]) {
-    ToFloats(*reinterpret_cast<const Words4*>(raw + Layout::kHalfSteps + 2 * OwnToken(h)), half_steps);
-    ToFloats(*reinterpret_cast<const Words4*>(raw + Layout::kMiddles + 2 * OwnToken(h)), middles);
   }
 };
 
