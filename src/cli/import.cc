@@ -61,7 +61,9 @@ void Import(const Options& options) {
              report.homes, report.memories);
   PrintNames("left out", report.Dropped());
   PrintNames("changed", report.Changed());
-  fmt::print("throng run --scenario {}\n", options.import.out);
+  const bool is_long = report.descriptions + report.memories > 0;
+  fmt::print("throng run --scenario {}{}\n", options.import.out,
+             is_long ? " -m MODEL   (the embedded model reads 1024 tokens, and no descriptions)" : "");
 }
 
 }  // namespace
