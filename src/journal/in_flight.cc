@@ -14,12 +14,14 @@ namespace throng::journal {
 
 void Journal::TellInFlight(double s, std::vector<CallInFlight> calls) {
   if (session_ == 0) return;
-  std::sort(calls.begin(), calls.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.key, a.issued_s) < std::tie(b.key, b.issued_s); });
+  std::sort(calls.begin(), calls.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.key, a.issued_s) < std::tie(b.key, b.issued_s);
+  });
   nlohmann::json rows = nlohmann::json::array();
   for (const CallInFlight& call : calls) {
     rows.push_back({call.key.step, call.key.agent, call.key.call, call.function, call.issued_s,
-                    call.arrived_s ? nlohmann::json(*call.arrived_s) : nlohmann::json(), call.is_guess ? 1 : 0});
+                    call.arrived_s ? nlohmann::json(*call.arrived_s) : nlohmann::json(),
+                    call.is_guess ? 1 : 0});
   }
   Touch();
   Statement tell(*database_,

@@ -5,7 +5,7 @@ import {test} from 'node:test';
 
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
 import {layOut} from '../../web/viewer/map/layout.js';
-import {wrap} from '../../web/viewer/map/words.js';
+import {isFree, wrap} from '../../web/viewer/map/words.js';
 import {flightText, stateOf} from '../../web/viewer/panel/in_flight.js';
 import {scaleOf, valueAt} from '../../web/viewer/panel/chart.js';
 import {agentsNamed} from '../../web/viewer/panel/search_panel.js';
@@ -57,6 +57,11 @@ test('layouts of networks are the same each time, and keep neighbours together',
 test('words break between words only', () => {
   assert.deepEqual(wrap('one two three', 7, (text) => text.length), ['one two', 'three']);
   assert.deepEqual(wrap('unbreakable', 3, (text) => text.length), ['unbreakable']);
+});
+
+test('what is written on the map covers nothing else that is', () => {
+  const box = (left, top) => ({left, top, width: 10, height: 4});
+  assert.deepEqual([box(10, 0), box(9, 3), box(9, 4), box(-10, 0)].map((one) => isFree(one, [box(0, 0)])), [true, false, true, true]);
 });
 
 test('progress follows the calls of all sessions', () => {

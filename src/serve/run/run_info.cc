@@ -40,7 +40,8 @@ Json PauseOf(const journal::Journal& journal) {
 Json InFlightOf(const journal::Journal& journal) {
   const std::optional<journal::InFlightRow> row = journal::CallsInFlight(journal);
   if (!row) return Json();
-  return {{"session", row->session}, {"s", row->s}, {"age_s", row->age_s}, {"calls", Json::parse(row->calls)}};
+  return {
+      {"session", row->session}, {"s", row->s}, {"age_s", row->age_s}, {"calls", Json::parse(row->calls)}};
 }
 
 }  // namespace

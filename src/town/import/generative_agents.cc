@@ -146,8 +146,8 @@ std::vector<Resident> ReadResidents(const std::string& dir, ImportReport& report
   return residents;
 }
 
-// What users of Generative Agents load into a simulation that has not begun: a row a person, with what it should
-// remember, parted by semicolons. Its name has the number of people.
+// What users of Generative Agents load into a simulation that has not begun: a row a person, with what it
+// should remember, parted by semicolons. Its name has the number of people.
 void ReadHistory(const std::string& path, std::vector<Resident>& residents, ImportReport& report,
                  Problems& problems) {
   constexpr int kImportance = 5;  // there, a model says it
@@ -238,7 +238,10 @@ DraftGround GroundOf(const Maze& maze, std::set<std::string> lived_in, ImportRep
     const bool is_home = lived_in.contains(tile.sector);
     const std::set<std::string>& rooms = arenas[tile.sector];
     const bool whole = rooms.size() == 1 || (is_home && !rooms.empty());
-    const std::string name = whole ? tile.sector : tile.sector + ": " + tile.arena;
+    // A town says "to the" before places itself.
+    const bool has_article = !is_home && (tile.sector.starts_with("The ") || tile.sector.starts_with("the "));
+    const std::string sector = has_article ? tile.sector.substr(4) : tile.sector;
+    const std::string name = whole ? sector : sector + ": " + tile.arena;
     if (!whole && !rooms.contains(tile.arena)) {
       report.Drop("tiles of rooms without a floor", name);
       continue;
@@ -316,9 +319,11 @@ std::string StartOf(const JsonView& meta) {
 const char* const kGenerativeAgentsFields =
     "  innate: traits. learned, currently, lifestyle, daily_plan_req, daily_req: about. learned: job.\n"
     "  lifestyle: hours of waking and sleeping. living_area: home. The place named first: workplace.\n"
-    "  nodes.json: memories, poignancy as importance; if nobody has any, the map's agent_history_init_nN.csv,\n"
+    "  nodes.json: memories, poignancy as importance; if nobody has any, the map's "
+    "agent_history_init_nN.csv,\n"
     "  N people. People named: relations. vision_r: perception_radius. curr_time: start.\n"
-    "  Map: a sector where somebody lives, or with a bed, is a home; elsewhere each arena is a place, whose objects are\n"
+    "  Map: a sector where somebody lives, or with a bed, is a home; elsewhere each arena is a place, whose "
+    "objects are\n"
     "  activities; what collides is wall. Left out: embeddings, keywords, spatial memory, current acts.\n";
 
 bool IsGenerativeAgents(const std::string& dir) {

@@ -174,11 +174,13 @@ TEST_F(Imports, GenerativeAgentsHousesWithABedAreHomesWhetherSomebodyLivesThereO
   EXPECT_THAT(NamesOf(Made("map.json")["homes"]), ElementsAre("Anna Berg's house", "Caspar Lind's cottage"));
 }
 
-TEST_F(Imports, GenerativeAgentsParksAreOpenAndLongActivitiesWhole) {
+TEST_F(Imports, GenerativeAgentsPlacesHaveTheirNamesAndAreOpenIfTheyAreGardens) {
   Replace(kMatrix / "special_blocks" / "game_object_blocks.csv", "oven", "large oven of red bricks inside");
   Replace(kMatrix / "special_blocks" / "arena_blocks.csv", "Hill School, classroom", "Hill School, garden");
+  Replace(kMatrix / "special_blocks" / "sector_blocks.csv", "Mill Bakery", "The Mill Bakery");
   Import(kHamlet);
   const Json map = Made("map.json");
+  EXPECT_EQ(map["places"][0]["name"], "Mill Bakery");  // people go "to the Mill Bakery"
   EXPECT_EQ(map["places"][2]["name"], "Hill School: garden");
   EXPECT_EQ(map["places"][2]["indoors"], false);
   EXPECT_EQ(map["places"][3]["indoors"], true);
@@ -281,7 +283,8 @@ TEST_F(Imports, TiledMapsWithoutPlacesAreRefusedWithWhatIsMissing) {
     if (layer.contains("objects")) layer["objects"] = Json::array();
   }
   Write("garden.tmj", map.dump());
-  EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr("garden.tmj: found no places, allowed: rectangles in a layer"));
+  EXPECT_THAT(ErrorOf("garden.tmj"),
+              HasSubstr("garden.tmj: found no places, allowed: rectangles in a layer"));
 }
 
 TEST_F(Imports, WhatTiledCanDoAndThisCannotIsRefusedByName) {
@@ -324,7 +327,8 @@ TEST_F(Imports, TablesOfPeople) {
   EXPECT_EQ(personas[0]["about"], "Grows apples, and sells them. Education: college");
   EXPECT_EQ(personas[0]["relations"], Json::parse(R"([{"name": "Odd Rask", "relation": "neighbour"}])"));
   EXPECT_EQ(personas[2]["relations"], Json::parse(R"([{"name": "Odd Rask", "relation": "friend"}])"));
-  EXPECT_THAT(report.Dropped().at("relations to themselves, or to people who are not there"), ElementsAre(Key("Nobody")));
+  EXPECT_THAT(report.Dropped().at("relations to themselves, or to people who are not there"),
+              ElementsAre(Key("Nobody")));
   EXPECT_THAT(report.Changed().at("homes that are not on the map, another given"),
               SizeIs(2));  // lodge, castle
   EXPECT_EQ(ReadFile(Out() + "/map.json"), ReadFile(std::string(THRONG_SOURCE_DIR) + "/town/map.json"));

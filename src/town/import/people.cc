@@ -181,8 +181,8 @@ std::vector<PersonRow> RowsOf(const std::string& path, const CsvTable& table) {
     for (size_t i = 0; i < table.header.size(); ++i) {
       const std::string_view value = Trimmed(row.cells[i]);
       // pandas gives such columns a name, when it reads them again.
-    const bool is_unnamed = table.header[i].empty() || table.header[i].starts_with("Unnamed: ");
-    const std::string& column = is_unnamed ? kUnnamed : table.header[i];
+      const bool is_unnamed = table.header[i].empty() || table.header[i].starts_with("Unnamed: ");
+      const std::string& column = is_unnamed ? kUnnamed : table.header[i];
       if (!value.empty()) person.values.emplace_back(column, value);
     }
     rows.push_back(std::move(person));

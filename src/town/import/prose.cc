@@ -11,13 +11,15 @@ namespace {
 
 constexpr const char* kRelations =
     "wife|husband|partner|girlfriend|boyfriend|son|daughter|mother|father|parent|child|brother|sister|friend|"
-    "housemate|roommate|flatmate|neighbou?r|colleague|co-?worker|classmate|student|teacher|professor|mentor|boss|"
+    "housemate|roommate|flatmate|neighbou?r|colleague|co-?worker|classmate|student|teacher|professor|mentor|"
+    "boss|"
     "customer|rival";
 
 std::vector<std::string> WordsOf(const std::string& text) {
   std::vector<std::string> words(1);
   for (const char c : text) {
-    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c < 0;
+    const bool is_letter =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c < 0;
     if (is_letter) words.back() += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
     if (!is_letter && !words.back().empty()) words.emplace_back();
   }
@@ -81,8 +83,8 @@ std::string RelationIn(const std::string& text, const std::string& name) {
   const std::regex before(fmt::format(
       R"(\b(?:your|his|her|their|my|and|with|an?) (?:(?!the )[a-z]+ )?({})s?,? {}\b)", kRelations, who));
   // Not "is a professor": that is no relation.
-  const std::regex after(fmt::format(
-      R"(\b{} (?:is (?:your|his|her|their|my)|are) (?:[a-z]+ )?({})s?\b)", who, kRelations));
+  const std::regex after(
+      fmt::format(R"(\b{} (?:is (?:your|his|her|their|my)|are) (?:[a-z]+ )?({})s?\b)", who, kRelations));
   std::smatch match;
   if (std::regex_search(text, match, before) || std::regex_search(text, match, after)) return match[1];
   return "acquaintance";

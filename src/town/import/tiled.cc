@@ -241,10 +241,11 @@ DraftGround ReadTiled(const Json& json, const std::string& path, ImportReport& r
   report.form = "Tiled";
   DraftGround ground = map.Take();
   if (ground.regions.empty()) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "{}: found no places, allowed: rectangles in a layer of objects, at least one of the class "
-                    "place (or none) and one of the class home",
-                    path);
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "{}: found no places, allowed: rectangles in a layer of objects, at least one of the class "
+        "place (or none) and one of the class home",
+        path);
   }
   return ground;
 }
