@@ -317,6 +317,23 @@ TEST_F(Imports, WhatTiledCanDoAndThisCannotIsRefusedByName) {
   EXPECT_THAT(ErrorOf("garden.tmx"), HasSubstr("found Tiled's XML"));
 }
 
+TEST_F(Imports, ColumnsThatPandasAndOasisAddAreNoPartOfADescription) {
+  Replace("twitter.csv", ",user_id,name", "Unnamed: 0,user_id,name");
+  Replace("twitter.csv", ",followers_count,", ",follower_count,");
+  const ImportReport report = Import("twitter.csv");
+  EXPECT_THAT(report.Dropped().at("columns"), Contains(Key("follower_count")));
+  EXPECT_THAT(report.Dropped().at("columns"), Contains(Key("(without a name)")));
+  EXPECT_THAT(Made("personas.json")[0]["about"].get<std::string>(), Not(HasSubstr("Unnamed")));
+}
+
+TEST_F(Imports, LongDescriptionsAreCutAndTheirPeopleNamed) {
+  const std::string longer(9000, 'x');
+  Replace("twitter.csv", "Tor counts wagons.", longer);
+  const ImportReport report = Import("twitter.csv");
+  EXPECT_THAT(report.Changed().at("descriptions cut"), ElementsAre(Key("torvik")));
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+}
+
 TEST_F(Imports, TablesOfPeople) {
   const ImportReport report = Import("people.csv");
   EXPECT_THAT(CheckTown(Out()), IsEmpty());
