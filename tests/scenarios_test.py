@@ -55,6 +55,7 @@ class ScenariosTest(unittest.TestCase):
         printed = self.ok("import", HAMLET, "-o", hamlet)
         self.assertIn("Generative Agents: 3 people, 4 places, 2 homes, 3 memories\nleft out:\n", printed)
         self.assertIn("1 places that nobody can reach: Old Tower\n", printed)
+        self.assertIn("the embedded model 1024 tokens", printed)
         self.assertTrue(printed.endswith(f"throng run --scenario {hamlet}\n"))
         self.run_json(hamlet, "--journal", journal)
         shown = self.ok("interview", journal, "--agent", "Anna Berg", "--at", 0)

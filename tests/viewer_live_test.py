@@ -1,5 +1,5 @@
 """The viewer where runs are not finished, not alone, not friendly or not open: it follows a run that is being written, comes back when
-its server does, lets something happen, marks where two runs part, shows markup of a journal as text, and asks for a key.
+its server does, shows what the run waits for, lets something happen, marks where two runs part, shows markup of a journal as text, and asks for a key.
 Usage: viewer_live_test.py THRONG SOURCE"""
 
 import contextlib
@@ -127,6 +127,56 @@ def check_live(throng, browser, journal, axe):
     return loaded
 
 
+def waits(path):
+    """Whether the run has said what it waits for."""
+    if not path.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'in_flight'").fetchone():
+            return False
+        return database.execute("SELECT 1 FROM in_flight WHERE calls <> '[]'").fetchone() is not None
+
+
+def check_in_flight(throng, browser, journal, axe):
+    """Calls are shown before they are answered; and that nobody says any more whether they still wait."""
+    run = subprocess.Popen([throng, "run", "--agents", "5", "--llm", "fake:latency=600", "--real-time", "--quiet", "--journal", journal], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not waits(journal):
+            assert time.monotonic() < deadline, "the run asks nothing"
+            time.sleep(0.1)
+        with serving(throng, journal) as url:
+            viewer = Viewer(browser, url)
+            count = viewer.wait("globalThis.viewer?.sides[0].run.openCalls().length")
+            viewer.wait("document.getElementById('standing').textContent.endsWith(arguments[0])", f"{count} in flight")
+            place = viewer.js("viewer.sides[0].run.openCalls()[0].place")
+            viewer.js("viewer.page.setAgent(arguments[0])", place)
+            viewer.tab("calls")
+            viewer.wait("document.querySelector('#calls button')?.textContent.includes('plan: in flight for')")
+            viewer.js("document.querySelector('#calls button').click()")
+            viewer.wait("document.getElementById('call').textContent.includes('in flight for')")
+            assert not axe or not viewer.violations(axe)
+            end = viewer.js("viewer.sides[0].lens.progress.end")
+            viewer.wait("viewer.sides[0].lens.progress.end > arguments[0]", end)  # the bars grow
+            for kind in ("calls of each agent", "who is how far"):
+                viewer.choose(kind, "timeline-kind")
+            viewer.choose("time of the run", "clock-kind")
+            viewer.click("live")
+            viewer.wait("viewer.sides[0].lens.isWaiting(arguments[0])", place)
+            viewer.tab("run")
+            viewer.wait("document.querySelectorAll('#facts table')[0].rows.length === arguments[0] + 1", count)
+            assert not axe or not viewer.violations(axe)
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+            viewer.wait("document.getElementById('facts').textContent.includes('in flight when the run last said so')")
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    browser.open("about:blank")
+    complaints = browser.console()
+    assert not complaints, complaints
+
+
 def check_beside(throng, browser, folder):
     journal, other = folder / "one.journal", folder / "other.journal"
     make(throng, journal, "--until", "07:00")
@@ -229,6 +279,7 @@ def main():
         browser = Browser(folder / "profile")
         try:
             loaded = check_live(throng, browser, folder / "live.journal", axe)
+            check_in_flight(throng, browser, folder / "in_flight.journal", axe)
             step = check_beside(throng, browser, folder)
             check_hostile(throng, browser, folder, axe)
             check_people(throng, browser, folder / "people.journal", axe)

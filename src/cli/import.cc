@@ -61,6 +61,12 @@ void Import(const Options& options) {
              report.homes, report.memories);
   PrintNames("left out", report.Dropped());
   PrintNames("changed", report.Changed());
+  if (report.descriptions + report.memories > 0) {
+    fmt::print(
+        "Prompts hold descriptions and memories, the embedded model 1024 tokens: take another one (-m or "
+        "--llm) "
+        "if it says that they are too many.\n");
+  }
   fmt::print("throng run --scenario {}\n", options.import.out);
 }
 

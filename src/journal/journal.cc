@@ -262,7 +262,8 @@ void Journal::StartSession() {
   };
   changed_.erase(JournalKeys::kMap);
   Statement statement(*database_, "INSERT INTO sessions VALUES(?, ?, '', '', ?, ?, ?, ?, ?)");
-  EndPauses();  // of a program that was killed
+  EndPauses();  // these two: of a program that was killed
+  ForgetInFlight();
   LookBack();
   session_ = std::stoll(database_->TextOf("SELECT coalesce(max(id), 0) + 1 FROM sessions"));
   Touch();
@@ -281,6 +282,7 @@ void Journal::EndSession(std::string_view outcome) {
   Statement statement(*database_,
                       "UPDATE sessions SET ended=?, outcome=? WHERE id=(SELECT max(id) FROM sessions)");
   EndPauses();
+  ForgetInFlight();
   if (moments_ != nullptr) WriteMoments(moments_->Take());
   moments_.reset();
   Touch();

@@ -44,6 +44,8 @@
 //   guesses(session, step, agent, call, function, issued_s, arrived_s, used)*  calls that were asked ahead; used: 1 the step
 //                                      asked the same, and its answer is in answers; 0 it did not: arrived_s is when
 //                                      the answer came, or when it was given up
+//   in_flight(session, s, told, calls)*  what the session that goes on waits for, as it last told: at s on the backend's
+//                                      clock, at told (UTC); calls: JSON, a list of in_flight.h
 //   hashes(step, hash)                 steps that all agents have finished
 //   collected(step, agent, name, value)  see AddDatum; agent -1: of the whole model
 //   snapshots(step, made, program, minds, bytes, digest)*  states at the start of `step`, from which the run can go
@@ -72,6 +74,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "journal/in_flight.h"
 #include "journal/moments.h"
 #include "llm/llm.h"
 #include "sim/run/run.h"
@@ -252,6 +255,10 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void AddGuess(const llm::CallKey& key, const std::string& function, double issued_s, double arrived_s,
                 bool used);
 
+  // Tells readers what this session waits for at `s` on the backend's clock, instead of what it told before;
+  // they see it after the next Flush. Does nothing outside of a session.
+  void TellInFlight(double s, std::vector<CallInFlight> calls);
+
   // Keeps a value collected after a step that all agents have done, of an agent or (null) of the whole model.
   // Rows that exist already (in a resumed run) must be equal: throws kInvalid naming step, agent and name if
   // not.
@@ -303,6 +310,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
                  bool other_backend) const;
   void WriteIntention(const llm::CallKey& key, const AskedCall& asked);
   void EndPauses();
+  void ForgetInFlight();
   void WriteMoments(const std::optional<Moments::Row>& row);
   void Touch();  // opens a transaction for the next write
   void WriteStart(const sim::World& world, const std::vector<sim::Intervention>& interventions);

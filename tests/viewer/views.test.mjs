@@ -5,7 +5,8 @@ import {test} from 'node:test';
 
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
 import {layOut} from '../../web/viewer/map/layout.js';
-import {wrap} from '../../web/viewer/map/words.js';
+import {isFree, wrap} from '../../web/viewer/map/words.js';
+import {flightText, stateOf} from '../../web/viewer/panel/in_flight.js';
 import {scaleOf, valueAt} from '../../web/viewer/panel/chart.js';
 import {agentsNamed} from '../../web/viewer/panel/search_panel.js';
 import {Progress} from '../../web/viewer/timeline/progress.js';
@@ -58,6 +59,11 @@ test('words break between words only', () => {
   assert.deepEqual(wrap('unbreakable', 3, (text) => text.length), ['unbreakable']);
 });
 
+test('what is written on the map covers nothing else that is', () => {
+  const box = (left, top) => ({left, top, width: 10, height: 4});
+  assert.deepEqual([box(10, 0), box(9, 3), box(9, 4), box(-10, 0)].map((one) => isFree(one, [box(0, 0)])), [true, false, true, true]);
+});
+
 test('progress follows the calls of all sessions', () => {
   const progress = new Progress(makeRun());
   assert.equal(progress.end, 6);  // 4 s of the first session, 2 s of the second
@@ -98,6 +104,29 @@ test('calls that guesses asked are in flight when they were, and hollow if they 
   assert.equal(progress.end, 8);  // the first session takes until the guess is given up
   assert.deepEqual([0, 0.7, 1.5, 5].map((time) => progress.inFlightAt(time)), [3, 4, 3, 1]);
   assert.deepEqual([0, 1, 2].map((place) => progress.squashedOf(place).map(({from, to, guess}) => [from, to, guess.function])), [[], [], [[0, 6, 'say']]]);
+});
+
+test('calls in flight grow until they are answered', () => {
+  const run = makeRun();
+  const told = (s, calls) => { run.info.in_flight = {session: 2, s, age_s: 0, calls}; };
+  told(7.5, [[12, 11, 0, 'act', 5, null, 0], [13, 11, 0, 'act', 7, null, 0], [14, 10, 0, 'say', 7.25, null, 1], [15, 10, 0, 'say', 6, 6.5, 1], [1, 99, 0, 'act', 7, null, 0]]);
+  assert.deepEqual(run.openCalls(), []);  // the run is done
+  run.info.steps = 12;
+  const open = run.openCalls();  // the first one is answered meanwhile, the last one nobody's
+  assert.deepEqual(open.map(({place, step}) => [place, step]), [[1, 13], [0, 14], [0, 15]]);
+  assert.deepEqual(open.map(stateOf), ['in flight for 0.50 s', 'asked on a guess for 0.25 s', 'a guess, answered: its step has not asked it yet']);
+  assert.equal(flightText(run, open), '2 in flight, 1 of them on guesses');
+  const progress = new Progress(run);
+  assert.equal(progress.end, 6.5);
+  assert.deepEqual([5.25, 5.75, 6, 6.25, 6.5].map((time) => progress.inFlightAt(time)), [2, 1, 1, 2, 2]);
+  assert.deepEqual([[1, 6.5], [0, 6.5]].map(([place, time]) => progress.callAt(place, time)?.step), [13, undefined]);
+  assert.deepEqual([progress.stepAt(1, 6.5), progress.stepAt(0, 6.5)], [13, 8]);
+  assert.deepEqual(progress.openOf(0).map(({from, to}) => [from, to]), [[6.25, Infinity], [5, 5.5]]);
+  told(7.75, []);
+  run.info.in_flight.age_s = 40;
+  assert.equal(flightText(run, run.openCalls()), '0 in flight when the run last said so, 40 s ago');
+  run.info.in_flight = null;
+  assert.equal(flightText(run, run.openCalls()), '');
 });
 
 test('a lens shows one step, or each agent at its own', () => {

@@ -6,6 +6,7 @@ import {duration} from './state/clock.js';
 import {ZOOM} from './map/map.js';
 import {element} from './panel/dom.js';
 import {CallsPanel} from './panel/calls_panel.js';
+import {flightText} from './panel/in_flight.js';
 import {LogPanel} from './panel/log_panel.js';
 import {MindPanel} from './panel/mind_panel.js';
 import {Pause} from './panel/pause.js';
@@ -194,7 +195,8 @@ export class Page {
   #showStanding() {
     const {time} = this.#view, {progress} = this.#lens;
     if (time === null) {
-      $('standing').textContent = this.run.calls.length ? `${this.run.calls.length} calls in ${duration(progress.end)}` : 'no calls';
+      const answered = this.run.calls.length ? `${this.run.calls.length} calls in ${duration(progress.end)}` : 'no calls';
+      $('standing').textContent = [answered, flightText(this.run, this.run.openCalls())].filter((text) => text !== '').join('; ');
       return;
     }
     const {least, most, ahead} = progress.standing(this.#lens.present(), time);

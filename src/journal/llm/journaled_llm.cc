@@ -1,5 +1,6 @@
 #include "journal/llm/journaled_llm.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -11,6 +12,10 @@ namespace {
 
 // While waiting for answers, commits become visible to readers after this time.
 constexpr std::chrono::milliseconds kFlushInterval(100);
+// How often readers are told of the calls in flight; less often if that would take more of the time than one
+// part in kTellingShare.
+constexpr std::chrono::milliseconds kTellInterval(500);
+constexpr int kTellingShare = 100;
 
 Error AnotherQuestion(const Journal& journal, const llm::Request& request) {
   return MakeError(
@@ -26,8 +31,7 @@ JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, KeepsFailure keeps
     : below_(below),
       journal_(journal),
       keeps_failure_(std::move(keeps_failure)),
-      may_replay_(journal.NumAnswers() > 0),
-      last_flush_(std::chrono::steady_clock::now()) {}
+      may_replay_(journal.NumAnswers() > 0) {}
 
 bool JournaledLlm::Keeps(const llm::Completion& completion) const {
   if (completion.finish == llm::FinishReason::kCancelled) return false;
@@ -74,17 +78,37 @@ void JournaledLlm::Submit(llm::Request request) {
       return TellUnknown(request);
     }
   }
-  InFlight call{journal_.AddQuestion(request), below_.Now()};
+  InFlight call{request.key, journal_.AddQuestion(request), below_.Now()};
   if (request.effect == llm::Effect::kAtCommit) journal_.AddIntention(request.key, call.asked);
   below_.Submit(std::move(request));
   in_flight_.emplace(id, std::move(call));
+}
+
+// Guesses alone are raised, once their steps ask the same.
+void JournaledLlm::Raise(uint64_t id, int priority) {
+  const auto guess = guesses_.find(id);
+  if (guess != guesses_.end()) guess->second.is_needed = true;
+  below_.Raise(id, priority);
 }
 
 void JournaledLlm::FlushOften() {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_flush_ < kFlushInterval) return;
   last_flush_ = now;
+  if (now >= next_telling_) TellInFlight();
   journal_.Flush();
+}
+
+void JournaledLlm::TellInFlight() {
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<CallInFlight> calls;
+  for (const auto& [id, call] : in_flight_) calls.push_back({call.key, call.asked.function, call.issued_s});
+  for (const auto& [id, guess] : guesses_) {
+    calls.push_back({guess.key, guess.function, guess.issued_s, guess.arrived_s, !guess.is_needed});
+  }
+  journal_.TellInFlight(below_.Now(), std::move(calls));
+  const auto took = std::chrono::steady_clock::now() - begin;
+  next_telling_ = begin + std::max<std::chrono::steady_clock::duration>(kTellInterval, kTellingShare * took);
 }
 
 void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {

@@ -30,7 +30,7 @@ class JournaledLlm final : public llm::Llm {
   void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override { below_.Cancel(id); }  // answers from the journal have already arrived
-  void Raise(uint64_t id, int priority) override { below_.Raise(id, priority); }
+  void Raise(uint64_t id, int priority) override;
   // Writes an answered guess to the journal; issue and arrival are both the time of the confirmation. When it
   // was asked and answered is in the table of guesses, as for those discarded.
   void Confirm(const llm::Request& request, const llm::Completion& completion) override;
@@ -50,6 +50,7 @@ class JournaledLlm final : public llm::Llm {
   bool Replays(const llm::Request& request);
   void TellUnknown(const llm::Request& request);
   struct InFlight {
+    llm::CallKey key;
     AskedCall asked;
     double issued_s;
   };
@@ -58,8 +59,10 @@ class JournaledLlm final : public llm::Llm {
     std::string function;
     double issued_s;
     std::optional<double> arrived_s{};
+    bool is_needed = false;  // its step has asked it
   };
   void FlushOften();
+  void TellInFlight();
   void EndGuess(uint64_t id, bool used);
   bool Keeps(const llm::Completion& completion) const;
 
@@ -71,7 +74,8 @@ class JournaledLlm final : public llm::Llm {
   std::unordered_map<uint64_t, Guess> guesses_;  // neither confirmed nor discarded
   std::vector<llm::Completion> replayed_;
   std::set<llm::CallKey> kept_failures_;  // among those replayed
-  std::chrono::steady_clock::time_point last_flush_;
+  std::chrono::steady_clock::time_point last_flush_{};
+  std::chrono::steady_clock::time_point next_telling_{};
   uint64_t num_replayed_ = 0;
   uint64_t num_asked_ = 0;
 };

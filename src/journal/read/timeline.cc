@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "journal/store/clock.h"
 #include "journal/store/database.h"
 
 namespace throng::journal {
@@ -87,6 +88,13 @@ std::vector<ProgressRow> ProgressFrom(const Journal& journal, int64_t from, int6
   row.Bind(count).Bind(from);
   while (row.Step()) rows.push_back({row.Int(0), row.Double(1), row.Text(2)});
   return rows;
+}
+
+std::optional<InFlightRow> CallsInFlight(const Journal& journal) {
+  Statement row(journal.GetDatabase(), "SELECT session, s, told, calls FROM in_flight ORDER BY session");
+  std::optional<InFlightRow> last;
+  while (row.Step()) last = {row.Int(0), row.Double(1), SecondsSince(row.Text(2)), row.Text(3)};
+  return last;
 }
 
 std::vector<std::vector<int64_t>> ClustersAt(const Journal& journal, int64_t step) {

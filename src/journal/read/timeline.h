@@ -51,6 +51,16 @@ struct ProgressRow {
 // none.
 std::vector<ProgressRow> ProgressFrom(const Journal& journal, int64_t from, int64_t count);
 
+struct InFlightRow {  // what the session that goes on waits for
+  int64_t session;
+  double s;      // on the clock of CallTimes: when it told so
+  double age_s;  // seconds since then: more than a few, and the program hangs or was killed
+  std::string
+      calls;  // JSON: [step, agent, call, function, issued s, arrived s or null, 0 or 1: a guess], ...
+};
+// Nothing: no session goes on, none has told, or an earlier program runs it.
+std::optional<InFlightRow> CallsInFlight(const Journal& journal);
+
 // The members of each cluster of two or more that did this step together.
 std::vector<std::vector<int64_t>> ClustersAt(const Journal& journal, int64_t step);
 

@@ -46,6 +46,12 @@ std::string NowUtc() {
   return text;
 }
 
+double SecondsSince(const std::string& utc) {
+  std::tm time{};
+  if (strptime(utc.c_str(), "%Y-%m-%dT%H:%M:%SZ", &time) == nullptr) return 0;
+  return std::max(0.0, std::difftime(std::time(nullptr), timegm(&time)));
+}
+
 std::string ClockAt(const Journal& journal, int64_t step) {
   const int seconds = SecondsPerStep(journal);
   if (seconds == 0) return {};

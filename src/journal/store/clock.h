@@ -8,6 +8,8 @@
 namespace throng::journal {
 
 std::string NowUtc();  // "2025-01-31T12:00:00Z"
+// Seconds since a time of that form; 0 if it has another form, or is to come: clocks of hosts differ.
+double SecondsSince(const std::string& utc);
 
 // "08:25"; empty if steps have no length.
 std::string ClockAt(const Journal& journal, int64_t step);

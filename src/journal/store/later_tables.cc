@@ -16,6 +16,7 @@ void AddLaterTables(Connection& connection, const char* schema, bool only_for_co
   if (!is_known("snapshots")) add(kSnapshots);
   if (!is_known("pauses")) add(kPauses);
   if (!is_known("progress")) add(kMoments);
+  if (!is_known("in_flight")) add(kInFlight);
   if (is_known("intentions")) return;
   // With them, the view of calls got what it shows of effects. A view of the connection hides the file's.
   if (!only_for_connection) connection.Execute("DROP VIEW IF EXISTS calls");

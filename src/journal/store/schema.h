@@ -93,6 +93,12 @@ CREATE {0} TABLE IF NOT EXISTS guesses(session INTEGER NOT NULL, step INTEGER NO
   used INTEGER NOT NULL);
 )";
 
+// What a session that goes on waits for.
+inline constexpr const char* kInFlight = R"(
+CREATE {0} TABLE IF NOT EXISTS in_flight(session INTEGER PRIMARY KEY, s REAL NOT NULL, told TEXT NOT NULL,
+  calls TEXT NOT NULL);
+)";
+
 inline constexpr const char* kCalls = R"(
 CREATE {0} VIEW calls AS
   SELECT a.step, a.agent, s.name, a.call, a.function,

@@ -7,6 +7,7 @@
 #include "journal/people.h"
 #include "journal/read/reader.h"
 #include "journal/read/report.h"
+#include "journal/read/timeline.h"
 #include "serve/endpoints.h"
 #include "serve/http/error_reply.h"
 #include "serve/run/run_request.h"
@@ -33,6 +34,14 @@ Json UsageRows(const std::vector<journal::UsageSums>& sums) {
 Json PauseOf(const journal::Journal& journal) {
   const std::optional<journal::PauseRow> pause = journal::Reader(journal).OpenPause();
   return pause ? Json{{"asked", pause->asked}, {"begun", pause->begun}} : Json();
+}
+
+// "session", "s", "age_s", "calls"; null: nobody says what the run waits for.
+Json InFlightOf(const journal::Journal& journal) {
+  const std::optional<journal::InFlightRow> row = journal::CallsInFlight(journal);
+  if (!row) return Json();
+  return {
+      {"session", row->session}, {"s", row->s}, {"age_s", row->age_s}, {"calls", Json::parse(row->calls)}};
 }
 
 }  // namespace
@@ -66,6 +75,7 @@ HttpReply RunInfo(Context& context, const HttpRequest& request) {
        {"has_minds", static_cast<bool>(run.mind)},
        {"may_change", run.may_change},
        {"pause", PauseOf(*journal)},
+       {"in_flight", InFlightOf(*journal)},
        {"questions", Rows(journal::OpenQuestions(*journal),
                           [](const journal::OpenQuestion& row) {
                             return Json::array({row.key.step, row.key.agent, row.key.call, row.text,

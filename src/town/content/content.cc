@@ -70,7 +70,7 @@ std::vector<Place> ReadPlaces(const JsonView& file, const std::vector<Region>& r
       name.Fail("a name among the places of map.json");
     }
     for (const JsonView& activity : entry.At("activities").Items(1, 50)) {
-      place.activities.push_back(activity.Text(1, 32));
+      place.activities.push_back(activity.Text(1, kMaxActivityBytes));
     }
     places.push_back(std::move(place));
   }

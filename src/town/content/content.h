@@ -47,6 +47,8 @@ struct Persona {
   std::vector<OldMemory> memories;
 };
 
+inline constexpr size_t kMaxActivityBytes = 32;
+
 struct Place {
   std::string name;
   bool is_home;  // the place "home": differs by persona

@@ -1,17 +1,18 @@
 #include "town/import/generative_agents.h"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <regex>
 #include <set>
+#include <sstream>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/text/trim.h"
 #include "town/content/json_file.h"
 #include "town/import/maze.h"
+#include "town/import/prose.h"
 
 namespace throng::town {
 namespace {
@@ -24,7 +25,8 @@ constexpr const char* kTaken[] = {"name",           "first_name", "last_name",  
 
 struct Resident {
   DraftPerson person;
-  std::string sector;  // of the living area
+  std::string sector;              // of the living area
+  std::vector<std::string> texts;  // what is said of the person, what tells most of the work first
   int vision = 0;
 };
 
@@ -41,34 +43,6 @@ std::string Joined(const JsonView& scratch, const char* key) {
   if (!list || list->Raw().is_null()) return joined;
   for (const JsonView& item : list->Items(0, 1000)) joined += (joined.empty() ? "" : "; ") + item.Lines();
   return joined;
-}
-
-// The hour of "goes to bed around 11pm", or midnight, after the words that the pattern begins with.
-std::optional<int> HourAfter(const std::string& text, const char* words) {
-  const std::regex pattern(
-      std::string(words) + R"([^0-9.,;]{0,20}?(?:([0-9]{1,2})(?::[0-9]{2})? ?([ap])\.?m|midnight))",
-      std::regex::icase);
-  std::smatch match;
-  if (!std::regex_search(text, match, pattern)) return std::nullopt;
-  if (!match[1].matched) return 0;
-  const int hour =
-      (match[1].str().size() == 2 ? (match[1].str()[0] - '0') * 10 : 0) + (match[1].str().back() - '0');
-  if (hour > 12) return std::nullopt;
-  const bool afternoon = match[2].str() == "p" || match[2].str() == "P";
-  return hour % 12 + (afternoon ? 12 : 0);
-}
-
-// "cafe owner" of "Isabella Rodriguez is a cafe owner of Hobbs Cafe who loves ...".
-std::string JobOf(const std::string& learned) {
-  static const std::regex kPattern(R"(\b(?:is|works as) an? ([^.,;:]{1,60}))");
-  std::smatch match;
-  if (!std::regex_search(learned, match, kPattern)) return "";
-  const std::string job = match[1];
-  size_t end = job.size();
-  for (const char* word : {" who ", " of ", " at ", " in ", " that ", " with ", " and ", " on ", " for "}) {
-    end = std::min(end, job.find(word));
-  }
-  return job.substr(0, end);
 }
 
 void ReadHours(const std::string& lifestyle, DraftPerson& person, ImportReport& report) {
@@ -106,7 +80,8 @@ Resident ReadScratch(const JsonView& scratch, ImportReport& report) {
   AddAbout(person, "", lifestyle);
   AddAbout(person, "", TextOf(scratch, "daily_plan_req"));
   AddAbout(person, "Plan of the day: ", Joined(scratch, "daily_req"));
-  person.job = JobOf(learned);
+  person.job = JobIn(learned);
+  resident.texts = {learned, person.about};
   ReadHours(lifestyle, person, report);
   if (const std::optional<JsonView> vision = scratch.Find("vision_r"))
     resident.vision = static_cast<int>(vision->Int(0, 1000));
@@ -171,9 +146,63 @@ std::vector<Resident> ReadResidents(const std::string& dir, ImportReport& report
   return residents;
 }
 
-// A region with many ways out is a park or a square, where people see each other from outside.
+// What users of Generative Agents load into a simulation that has not begun: a row a person, with what it
+// should remember, parted by semicolons. Its name has the number of people.
+void ReadHistory(const std::string& path, std::vector<Resident>& residents, ImportReport& report,
+                 Problems& problems) {
+  constexpr int kImportance = 5;  // there, a model says it
+  const auto is_new = [](const Resident& resident) { return resident.person.memories.empty(); };
+  if (!fs::exists(path) || !std::all_of(residents.begin(), residents.end(), is_new)) return;
+  std::istringstream lines(ReadText(path, problems).value_or(""));
+  std::string line;
+  std::getline(lines, line);  // Name,Whisper
+  while (std::getline(lines, line)) {
+    // By hand: some have commas outside of quotes.
+    const size_t comma = std::min(line.find(','), line.size());
+    const std::string name(Trimmed(std::string_view(line).substr(0, comma)));
+    if (name.empty()) continue;
+    std::string whisper(Trimmed(std::string_view(line).substr(std::min(comma + 1, line.size()))));
+    std::erase(whisper, '"');
+    const auto resident = std::find_if(residents.begin(), residents.end(),
+                                       [&](const Resident& one) { return one.person.name == name; });
+    if (resident == residents.end()) {
+      report.Drop("rows of the history about nobody here", name);
+      continue;
+    }
+    for (size_t begin = 0; begin < whisper.size();) {
+      const size_t end = std::min(whisper.find(';', begin), whisper.size());
+      const std::string memory(Trimmed(std::string_view(whisper).substr(begin, end - begin)));
+      if (!memory.empty()) resident->person.memories.push_back({memory, kImportance});
+      begin = end + 1;
+    }
+    resident->texts.push_back(whisper);
+    report.Change("memories from " + fs::path(path).filename().string(), name);
+  }
+}
+
+// People whom descriptions and memories name by their full names.
+void ReadRelations(std::vector<Resident>& residents) {
+  for (Resident& resident : residents) {
+    for (const Resident& other : residents) {
+      if (other.person.name == resident.person.name) continue;
+      std::string relation;
+      for (const std::string& text : resident.texts) {
+        if (relation.empty() || relation == "acquaintance") {
+          const std::string found = RelationIn(text, other.person.name);
+          if (!found.empty()) relation = found;
+        }
+      }
+      if (!relation.empty()) resident.person.relations.push_back({other.person.name, relation});
+    }
+  }
+}
+
+// Where people see each other from outside: what is called so, or has many ways out.
 bool IsOpen(const DraftGround& ground, const std::vector<int>& region_of, int region,
             const std::vector<sim::Pos>& tiles) {
+  for (const char* word : {"park", "garden", "yard", "square", "plaza", "field", "street", "beach"}) {
+    if (FindPlace(ground.regions[region].name, word)) return true;
+  }
   size_t border = 0;
   size_t open = 0;
   for (const sim::Pos tile : tiles) {
@@ -187,9 +216,12 @@ bool IsOpen(const DraftGround& ground, const std::vector<int>& region_of, int re
   return open * 4 > border;
 }
 
-// A sector where somebody lives is one home; elsewhere each arena is a place.
-DraftGround GroundOf(const Maze& maze, const std::set<std::string>& lived_in, ImportReport& report) {
+// A sector where somebody lives, or could, is one home; elsewhere each arena is a place.
+DraftGround GroundOf(const Maze& maze, std::set<std::string> lived_in, ImportReport& report) {
   DraftGround ground;
+  for (const MazeTile& tile : maze.tiles) {
+    if (tile.object == "bed" && !tile.sector.empty()) lived_in.insert(tile.sector);
+  }
   ground.width = maze.width;
   ground.height = maze.height;
   std::map<std::string, std::set<std::string>> arenas;
@@ -206,7 +238,10 @@ DraftGround GroundOf(const Maze& maze, const std::set<std::string>& lived_in, Im
     const bool is_home = lived_in.contains(tile.sector);
     const std::set<std::string>& rooms = arenas[tile.sector];
     const bool whole = rooms.size() == 1 || (is_home && !rooms.empty());
-    const std::string name = whole ? tile.sector : tile.sector + ": " + tile.arena;
+    // A town says "to the" before places itself.
+    const bool has_article = !is_home && (tile.sector.starts_with("The ") || tile.sector.starts_with("the "));
+    const std::string sector = has_article ? tile.sector.substr(4) : tile.sector;
+    const std::string name = whole ? sector : sector + ": " + tile.arena;
     if (!whole && !rooms.contains(tile.arena)) {
       report.Drop("tiles of rooms without a floor", name);
       continue;
@@ -215,7 +250,8 @@ DraftGround GroundOf(const Maze& maze, const std::set<std::string>& lived_in, Im
     if (added) ground.regions.push_back({name, is_home, true, {}, {}, {}});
     DraftRegion& region = ground.regions[found->second];
     if (!tile.object.empty() && is_home) report.Drop("objects in homes", tile.object);
-    const std::string use = (tile.object.starts_with("behind ") ? "work " : "use the ") + tile.object;
+    std::string use = (tile.object.starts_with("behind ") ? "work " : "use the ") + tile.object;
+    if (use.size() > kMaxActivityBytes) use = tile.object;
     if (!tile.object.empty() &&
         std::find(region.activities.begin(), region.activities.end(), use) == region.activities.end()) {
       region.activities.push_back(use);
@@ -226,23 +262,28 @@ DraftGround GroundOf(const Maze& maze, const std::set<std::string>& lived_in, Im
   }
   for (size_t i = 0; i < ground.regions.size(); ++i) {
     DraftRegion& region = ground.regions[i];
-    region.indoors = !IsOpen(ground, region_of, static_cast<int>(i), region.tiles);
+    region.indoors = region.is_home || !IsOpen(ground, region_of, static_cast<int>(i), region.tiles);
   }
   return ground;
 }
 
-// The largest room of the sector that a text names first.
-std::string WorkplaceOf(const DraftPerson& person, const DraftGround& ground) {
-  size_t first = std::string::npos;
-  const DraftRegion* workplace = nullptr;
-  for (const DraftRegion& region : ground.regions) {
-    const size_t at = person.about.find(region.name.substr(0, region.name.find(": ")));
-    if (region.is_home || at == std::string::npos || at > first) continue;
-    if (at == first && region.tiles.size() <= workplace->tiles.size()) continue;
-    first = at;
-    workplace = &region;
+// Of the sector that a text names first, the largest of the rooms where there is something to do.
+std::string WorkplaceOf(const Resident& resident, const DraftGround& ground) {
+  for (const std::string& text : resident.texts) {
+    const DraftRegion* workplace = nullptr;
+    std::tuple<size_t, bool, size_t> best;  // the smaller the better
+    for (const DraftRegion& region : ground.regions) {
+      if (region.is_home) continue;
+      const std::optional<size_t> at = FindPlace(text, region.name.substr(0, region.name.find(": ")));
+      if (!at) continue;
+      const std::tuple rank(*at, region.activities.empty(), SIZE_MAX - region.tiles.size());
+      if (workplace != nullptr && rank >= best) continue;
+      best = rank;
+      workplace = &region;
+    }
+    if (workplace != nullptr) return workplace->name;
   }
-  return workplace == nullptr ? "" : workplace->name;
+  return "";
 }
 
 std::string FindMatrix(const std::string& dir, const std::string& maze_name) {
@@ -278,8 +319,11 @@ std::string StartOf(const JsonView& meta) {
 const char* const kGenerativeAgentsFields =
     "  innate: traits. learned, currently, lifestyle, daily_plan_req, daily_req: about. learned: job.\n"
     "  lifestyle: hours of waking and sleeping. living_area: home. The place named first: workplace.\n"
-    "  nodes.json: memories, poignancy as importance. vision_r: perception_radius. curr_time: start.\n"
-    "  Map: a sector where somebody lives is a home; elsewhere each arena is a place, whose objects are\n"
+    "  nodes.json: memories, poignancy as importance; if nobody has any, the map's "
+    "agent_history_init_nN.csv,\n"
+    "  N people. People named: relations. vision_r: perception_radius. curr_time: start.\n"
+    "  Map: a sector where somebody lives, or with a bed, is a home; elsewhere each arena is a place, whose "
+    "objects are\n"
     "  activities; what collides is wall. Left out: embeddings, keywords, spatial memory, current acts.\n";
 
 bool IsGenerativeAgents(const std::string& dir) {
@@ -301,15 +345,22 @@ Draft ReadGenerativeAgents(const std::string& dir, const std::string& matrix, Im
   std::vector<Resident> residents = ReadResidents(dir, report, problems);
   problems.ThrowFirst();
   size_t spawning = 0;
-  const Maze maze = ReadMaze(matrix.empty() ? FindMatrix(dir, maze_name) : matrix, problems, spawning);
+  const std::string matrix_dir = matrix.empty() ? FindMatrix(dir, maze_name) : matrix;
+  const Maze maze = ReadMaze(matrix_dir, problems, spawning);
   problems.ThrowFirst();
   for (size_t i = 0; i < spawning; ++i) report.Drop("tiles", "spawning locations");
+  const std::string history = fmt::format("agent_history_init_n{}.csv", residents.size());
+  ReadHistory(fs::path(matrix_dir) / ".." / history, residents, report, problems);
+  problems.ThrowFirst();
+  ReadRelations(residents);
   std::set<std::string> lived_in;
   for (const Resident& resident : residents) lived_in.insert(resident.sector);
   draft.ground = GroundOf(maze, lived_in, report);
   for (Resident& resident : residents) {
     resident.person.home = resident.sector;
-    resident.person.workplace = WorkplaceOf(resident.person, *draft.ground);
+    resident.person.workplace = WorkplaceOf(resident, *draft.ground);
+    if (resident.person.workplace.empty())
+      report.Change("workplaces that no text names, one given", resident.person.name);
     draft.perception_radius = std::clamp(resident.vision, draft.perception_radius, 50);
     draft.people.push_back(std::move(resident.person));
   }

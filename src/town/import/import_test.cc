@@ -113,6 +113,8 @@ TEST_F(Imports, GenerativeAgentsKeepPeopleMemoriesAndPlaces) {
   EXPECT_EQ(map["places"][1]["indoors"], false);
   EXPECT_EQ(Made("places.json")[1]["activities"], Json({"use the oven", "use the bakery counter"}));
   EXPECT_EQ(Made("decisions.json")["act"]["choices"].size(), 5u);
+  EXPECT_EQ(Made("decisions.json")["act"]["max_tokens"], std::string("Hill School: classroom").size());
+  EXPECT_GT(Made("decisions.json")["plan"]["max_tokens"], 400);
   EXPECT_THAT(ReadFile(Out() + "/prompts/say.txt"), HasSubstr("About: {{about}}\n"));
 }
 
@@ -137,6 +139,52 @@ TEST_F(Imports, GenerativeAgentsGoToBedAtMidnightAndWorkBehindCounters) {
   EXPECT_EQ(Made("personas.json")[1]["sleep_hour"], 23);
   EXPECT_THAT(report.Changed(), Not(Contains(Key(HasSubstr("does not tell")))));
   EXPECT_EQ(Made("places.json")[1]["activities"], Json({"use the oven", "work behind the bakery counter"}));
+}
+
+TEST_F(Imports, GenerativeAgentsThatHaveNotBegunRememberTheirHistory) {
+  for (const char* name : {"Anna Berg", "Bo Berg", "Caspar Lind"})
+    Write(kHamlet / "personas" / name / "bootstrap_memory" / "associative_memory" / "nodes.json", "{}");
+  const fs::path history = kMatrix.parent_path() / "agent_history_init_n3.csv";
+  Write(history,
+        "Name,Whisper\nBo Berg,\"Anna Berg is your mother; you like \"\"fog\"\"; \"\n"
+        "Caspar Lind,Bo Berg is a pupil, and a good one\r\nDora Holm,You sing\n\n");
+  ImportReport report = Import(kHamlet);
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+  const Json personas = Made("personas.json");
+  EXPECT_FALSE(personas[0].contains("memories"));
+  EXPECT_EQ(personas[1]["memories"], Json::parse(R"([{"text": "Anna Berg is your mother", "importance": 5},
+                                                     {"text": "you like fog", "importance": 5}])"));
+  EXPECT_EQ(personas[2]["memories"],
+            Json::parse(R"([{"text": "Bo Berg is a pupil, and a good one", "importance": 5}])"));
+  EXPECT_EQ(personas[1]["relations"], Json::parse(R"([{"name": "Anna Berg", "relation": "mother"}])"));
+  EXPECT_EQ(personas[2]["relations"], Json::parse(R"([{"name": "Bo Berg", "relation": "acquaintance"}])"));
+  EXPECT_THAT(report.Changed().at("memories from agent_history_init_n3.csv"), SizeIs(2));
+  EXPECT_THAT(report.Dropped().at("rows of the history about nobody here"), ElementsAre(Key("Dora Holm")));
+  // A simulation that has begun has memories of its own.
+  Write(kHamlet / "personas" / "Bo Berg" / "bootstrap_memory" / "associative_memory" / "nodes.json",
+        R"({"node_1": {"node_count": 1, "type": "event", "poignancy": 3, "description": "Bo slept"}})");
+  report = Import(kHamlet);
+  EXPECT_EQ(report.memories, 1u);
+}
+
+TEST_F(Imports, GenerativeAgentsHousesWithABedAreHomesWhetherSomebodyLivesThereOrNot) {
+  fs::remove_all(dir_ / "forms" / kHamlet / "personas" / "Anna Berg");
+  fs::remove_all(dir_ / "forms" / kHamlet / "personas" / "Bo Berg");
+  Import(kHamlet);
+  EXPECT_THAT(NamesOf(Made("map.json")["homes"]), ElementsAre("Anna Berg's house", "Caspar Lind's cottage"));
+}
+
+TEST_F(Imports, GenerativeAgentsPlacesHaveTheirNamesAndAreOpenIfTheyAreGardens) {
+  Replace(kMatrix / "special_blocks" / "game_object_blocks.csv", "oven", "large oven of red bricks inside");
+  Replace(kMatrix / "special_blocks" / "arena_blocks.csv", "Hill School, classroom", "Hill School, garden");
+  Replace(kMatrix / "special_blocks" / "sector_blocks.csv", "Mill Bakery", "The Mill Bakery");
+  Import(kHamlet);
+  const Json map = Made("map.json");
+  EXPECT_EQ(map["places"][0]["name"], "Mill Bakery");  // people go "to the Mill Bakery"
+  EXPECT_EQ(map["places"][2]["name"], "Hill School: garden");
+  EXPECT_EQ(map["places"][2]["indoors"], false);
+  EXPECT_EQ(map["places"][3]["indoors"], true);
+  EXPECT_THAT(Made("places.json")[1]["activities"], Contains("large oven of red bricks inside"));
 }
 
 // Real maps have numbers of other rooms on their walls.
@@ -224,7 +272,19 @@ TEST_F(Imports, TiledMaps) {
   EXPECT_THAT(dropped.at("tilesets in other files (their solid tiles are not known)"),
               ElementsAre(Key("walls.tsx")));
   EXPECT_EQ(Made("personas.json")[0]["home"], "lodge");
+  // So that the embedded model, of a context of 1024, can give them.
+  EXPECT_LT(Made("decisions.json")["plan"]["max_tokens"], 400);
   EXPECT_EQ(Import("garden.tmj").people, 25u);
+}
+
+TEST_F(Imports, TiledMapsWithoutPlacesAreRefusedWithWhatIsMissing) {
+  Json map = Json::parse(Read("garden.tmj"));
+  for (Json& layer : map["layers"]) {
+    if (layer.contains("objects")) layer["objects"] = Json::array();
+  }
+  Write("garden.tmj", map.dump());
+  EXPECT_THAT(ErrorOf("garden.tmj"),
+              HasSubstr("garden.tmj: found no places, allowed: rectangles in a layer"));
 }
 
 TEST_F(Imports, WhatTiledCanDoAndThisCannotIsRefusedByName) {
@@ -257,6 +317,23 @@ TEST_F(Imports, WhatTiledCanDoAndThisCannotIsRefusedByName) {
   EXPECT_THAT(ErrorOf("garden.tmx"), HasSubstr("found Tiled's XML"));
 }
 
+TEST_F(Imports, ColumnsThatPandasAndOasisAddAreNoPartOfADescription) {
+  Replace("twitter.csv", ",user_id,name", "Unnamed: 0,user_id,name");
+  Replace("twitter.csv", ",followers_count,", ",follower_count,");
+  const ImportReport report = Import("twitter.csv");
+  EXPECT_THAT(report.Dropped().at("columns"), Contains(Key("follower_count")));
+  EXPECT_THAT(report.Dropped().at("columns"), Contains(Key("(without a name)")));
+  EXPECT_THAT(Made("personas.json")[0]["about"].get<std::string>(), Not(HasSubstr("Unnamed")));
+}
+
+TEST_F(Imports, LongDescriptionsAreCutAndTheirPeopleNamed) {
+  const std::string longer(9000, 'x');
+  Replace("twitter.csv", "Tor counts wagons.", longer);
+  const ImportReport report = Import("twitter.csv");
+  EXPECT_THAT(report.Changed().at("descriptions cut"), ElementsAre(Key("torvik")));
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+}
+
 TEST_F(Imports, TablesOfPeople) {
   const ImportReport report = Import("people.csv");
   EXPECT_THAT(CheckTown(Out()), IsEmpty());
@@ -267,7 +344,8 @@ TEST_F(Imports, TablesOfPeople) {
   EXPECT_EQ(personas[0]["about"], "Grows apples, and sells them. Education: college");
   EXPECT_EQ(personas[0]["relations"], Json::parse(R"([{"name": "Odd Rask", "relation": "neighbour"}])"));
   EXPECT_EQ(personas[2]["relations"], Json::parse(R"([{"name": "Odd Rask", "relation": "friend"}])"));
-  EXPECT_THAT(report.Dropped().at("relations to people who are not there"), ElementsAre(Key("Nobody")));
+  EXPECT_THAT(report.Dropped().at("relations to themselves, or to people who are not there"),
+              ElementsAre(Key("Nobody")));
   EXPECT_THAT(report.Changed().at("homes that are not on the map, another given"),
               SizeIs(2));  // lodge, castle
   EXPECT_EQ(ReadFile(Out() + "/map.json"), ReadFile(std::string(THRONG_SOURCE_DIR) + "/town/map.json"));

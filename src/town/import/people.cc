@@ -180,7 +180,9 @@ std::vector<PersonRow> RowsOf(const std::string& path, const CsvTable& table) {
     PersonRow person = {fmt::format("{}:{}", path, row.line), {}};
     for (size_t i = 0; i < table.header.size(); ++i) {
       const std::string_view value = Trimmed(row.cells[i]);
-      const std::string& column = table.header[i].empty() ? kUnnamed : table.header[i];
+      // pandas gives such columns a name, when it reads them again.
+      const bool is_unnamed = table.header[i].empty() || table.header[i].starts_with("Unnamed: ");
+      const std::string& column = is_unnamed ? kUnnamed : table.header[i];
       if (!value.empty()) person.values.emplace_back(column, value);
     }
     rows.push_back(std::move(person));
@@ -224,7 +226,8 @@ std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, Impor
   constexpr std::string_view kLeftOut[] = {"user_id",        "agent_id",        "id",
                                            "created_at",     "followers_count", "following_count",
                                            "following_list", "previous_tweets", "tweets_id",
-                                           "karma",          "activity_level",  "activity_level_frequency"};
+                                           "karma",          "activity_level",  "activity_level_frequency",
+                                           "follower_count", "is_super_user",   "follower_agentid_list"};
   std::vector<DraftPerson> people;
   for (const PersonRow& row : rows) {
     PersonRow plain = {row.where, {}};

@@ -16,6 +16,7 @@ class ImportReport {
   size_t places = 0;
   size_t homes = 0;
   size_t memories = 0;
+  size_t descriptions = 0;  // people who have one
 
   // `what` is a kind, such as "layers", each `name` one of it; the same name may come more than once.
   void Drop(const std::string& what, const std::string& name) { ++dropped_[what][name]; }

@@ -239,7 +239,15 @@ DraftGround ReadTiled(const Json& json, const std::string& path, ImportReport& r
   TiledMap map(JsonView(&json, path, problems), report);
   problems.ThrowFirst();
   report.form = "Tiled";
-  return map.Take();
+  DraftGround ground = map.Take();
+  if (ground.regions.empty()) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "{}: found no places, allowed: rectangles in a layer of objects, at least one of the class "
+        "place (or none) and one of the class home",
+        path);
+  }
+  return ground;
 }
 
 }  // namespace throng::town

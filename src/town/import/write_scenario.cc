@@ -23,9 +23,8 @@ constexpr size_t kMaxActivities = 50;
 constexpr size_t kMaxTraits = 10;
 constexpr size_t kMaxRelations = 50;
 constexpr size_t kMaxMemories = 5000;
-// Names of places may be long.
-constexpr int kTokensOfAPlace = 64;
-constexpr int kTokensOfAPlan = 1024;
+constexpr size_t kMaxAboutBytes = 8000;
+constexpr int kMaxTokensOfAPlan = 1024;
 
 // One line that fits; a text that does not is cut, and reported under its kind.
 std::string Fit(const std::string& text, size_t max_bytes, const char* kind, ImportReport& report) {
@@ -104,7 +103,7 @@ Json PlacesFile(const std::string& base, const DraftGround& ground, ImportReport
     if (region.is_home) continue;
     Json activities = Json::array();
     for (const std::string& activity : region.activities) {
-      const std::string line = Fit(activity, 32, "activities", report);
+      const std::string line = Fit(activity, kMaxActivityBytes, "activities", report);
       if (line.empty() || std::find(activities.begin(), activities.end(), line) != activities.end()) continue;
       if (activities.size() == kMaxActivities) report.Drop("activities", line);
       if (activities.size() < kMaxActivities) activities.push_back(line);
@@ -115,14 +114,25 @@ Json PlacesFile(const std::string& base, const DraftGround& ground, ImportReport
   return places;
 }
 
+int LongestOf(const std::vector<std::string>& names) {
+  size_t longest = 0;
+  for (const std::string& name : names) longest = std::max(longest, name.size());
+  return static_cast<int>(longest);
+}
+
+// Answers have room for the longest place, at a token a byte.
 Json DecisionsFile(const std::string& base, const std::vector<std::string>& places) {
   Json decisions = ReadBase(base, "decisions.json");
+  const int longest = LongestOf(places);
+  const int longer = std::max(0, longest - LongestOf(Names(base).Places()));
+  Json& plan = decisions["plan"];
+  const int entries = plan["schema"]["properties"]["plan"]["maxItems"];
   std::vector<std::string> choices = places;
   choices.push_back("home");
   decisions["act"]["choices"] = choices;
-  decisions["act"]["max_tokens"] = kTokensOfAPlace;
-  decisions["plan"]["max_tokens"] = kTokensOfAPlan;
-  decisions["plan"]["schema"]["properties"]["plan"]["items"]["properties"]["place"]["enum"] = choices;
+  decisions["act"]["max_tokens"] = std::max(decisions["act"]["max_tokens"].get<int>(), longest);
+  plan["max_tokens"] = std::min(plan["max_tokens"].get<int>() + entries * longer, kMaxTokensOfAPlan);
+  plan["schema"]["properties"]["plan"]["items"]["properties"]["place"]["enum"] = choices;
   return decisions;
 }
 
@@ -132,7 +142,7 @@ Json RelationsJson(const DraftPerson& person, const std::map<std::string, std::s
   for (const Relation& relation : person.relations) {
     const auto found = names.find(relation.name);
     if (found == names.end() || relation.name == person.name) {
-      report.Drop("relations to people who are not there", relation.name);
+      report.Drop("relations to themselves, or to people who are not there", relation.name);
     } else if (relations.size() == kMaxRelations) {
       report.Drop(fmt::format("relations beyond {}", kMaxRelations), person.name);
     } else {
@@ -191,7 +201,8 @@ Json PersonJson(const DraftPerson& person, const std::map<std::string, std::stri
                {"sleep_hour", sleep},
                {"traits", traits},
                {"relations", RelationsJson(person, names, report)}};
-  if (!person.about.empty()) json["about"] = Fit(person.about, 8000, "descriptions", report);
+  if (person.about.size() > kMaxAboutBytes) report.Change("descriptions cut", name);
+  if (!person.about.empty()) json["about"] = CleanLine(person.about, kMaxAboutBytes);
   if (!person.memories.empty()) json["memories"] = MemoriesJson(person, report);
   return json;
 }
@@ -290,6 +301,7 @@ void WriteScenario(Draft draft, const std::string& base, const std::string& out,
       files[file] = ReadFile(base + "/" + file);
   }
   const Json personas = PersonasFile(draft.people, regions, report);
+  for (const Json& person : personas) report.descriptions += person.contains("about");
   files["personas.json"] = text(personas);
   files["scenario.json"] = text(ScenarioFileOf(draft, base));
   AddPrompts(base, personas, files);

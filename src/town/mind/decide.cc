@@ -12,7 +12,6 @@ namespace throng::town {
 namespace {
 
 constexpr size_t kMaxSayBytes = 160;
-constexpr size_t kMaxActivityBytes = 32;
 constexpr size_t kMaxPlanEntries = 12;
 
 std::string RelationTo(const Persona& persona, const std::string& other) {

@@ -2,10 +2,12 @@
 
 import {theme} from '../theme.js';
 import {layOut} from './layout.js';
+import {isFree} from './words.js';
 
 const TILE = {'#': '#6b5d52', '~': '#5b9bd5', 'T': '#3d7a3d', 'o': '#b08d57', '+': '#d9b26f', '=': '#c9c2b4', ',': '#ece3d0', '.': '#9cc78a'};
 const MOST_LINES = 1000;  // nodes of a network whose lines are all drawn
 const NAMES_FROM = 3;     // pixels per tile
+const NAME = 12;          // pixels
 
 export class Ground {
   #run;
@@ -69,14 +71,21 @@ export class Ground {
       pen.fillRect(0, 0, right * scale, bottom * scale);
     }
     if (scale <= NAMES_FROM) return;
-    for (const [x, y] of copies) this.#namePlaces(pen, scale, x, y);
+    const taken = [];
+    for (const [x, y] of copies) this.#namePlaces(pen, scale, x, y, taken);
   }
 
-  #namePlaces(pen, scale, left, top) {
-    pen.font = '600 12px system-ui, sans-serif';
+  // A name that would cover another one is left out until the map is larger; those of large places come first.
+  #namePlaces(pen, scale, left, top, taken) {
+    pen.font = `600 ${NAME}px system-ui, sans-serif`;
     pen.textAlign = 'center';
-    for (const {name, x, y, width, height} of this.#run.map.places ?? []) {
-      write(pen, name, (left + x + width / 2) * scale, (top + y + height / 2) * scale + 4, theme.pale);
+    const places = [...this.#run.map.places ?? []].sort((a, b) => b.width * b.height - a.width * a.height);
+    for (const {name, x, y, width, height} of places) {
+      const middle = {x: (left + x + width / 2) * scale, y: (top + y + height / 2) * scale + 4}, long = pen.measureText(name).width;
+      const box = {left: middle.x - long / 2, top: middle.y - NAME, width: long, height: NAME + 2};
+      if (!isFree(box, taken)) continue;
+      taken.push(box);
+      write(pen, name, middle.x, middle.y, theme.pale);
     }
   }
 

@@ -14,6 +14,12 @@ export function wrap(text, width, measure) {
   return lines;
 }
 
+// Whether a rectangle {left, top, width, height} covers none of the others.
+export function isFree({left, top, width, height}, others) {
+  return others.every((other) => left >= other.left + other.width || left + width <= other.left ||
+    top >= other.top + other.height || top + height <= other.top);
+}
+
 // A bubble above an agent at x,y, or below where it would cover one of `taken`; none where it would cover one there too. Adds its
 // rectangle to `taken`.
 export function drawWords(pen, text, x, y, radius, taken) {
@@ -21,12 +27,11 @@ export function drawWords(pen, text, x, y, radius, taken) {
   const lines = wrap(text, WIDTH, (line) => pen.measureText(line).width);
   const width = Math.max(...lines.map((line) => pen.measureText(line).width)) + 12, height = LINE * lines.length + 8;
   const left = x - width / 2;
-  const isFree = (top) => taken.every((other) => left >= other.left + other.width || left + width <= other.left ||
-    top >= other.top + other.height || top + height <= other.top);
   for (const side of [-1, 1]) {
     const tip = y + side * (radius + 1), edge = tip + side * 6, top = side < 0 ? edge - height : edge;
-    if (!isFree(top)) continue;
-    taken.push({left, top, width, height});
+    const bubble = {left, top, width, height};
+    if (!isFree(bubble, taken)) continue;
+    taken.push(bubble);
     pen.beginPath();
     pen.roundRect(left, top, width, height, 6);
     pen.moveTo(x - 5, edge);

@@ -3,6 +3,7 @@
 import {getJson} from '../state/api.js';
 import {duration} from '../state/clock.js';
 import {button, element, facts, money} from './dom.js';
+import {stateOf} from './in_flight.js';
 import {keepInSight} from './log_panel.js';
 
 const MOST_SHOWN = 300;
@@ -23,10 +24,11 @@ export class CallsPanel {
   }
 
   update(place) {
-    this.#calls = this.#run.calls.filter((call) => call.place === place);
-    const tokens = this.#calls.reduce((sum, call) => sum + call.prompt + call.output, 0);
-    const cost = this.#calls.reduce((sum, call) => sum + (call.cost ?? 0), 0);
-    this.#page.sum.textContent = `${this.#calls.length} calls, ${tokens} tokens${cost ? `, cost ${money(cost)}` : ''}`;
+    const ofAgent = (call) => call.place === place, calls = this.#run.calls.filter(ofAgent), open = this.#run.openCalls().filter(ofAgent);
+    this.#calls = [...calls, ...open].sort((a, b) => a.step - b.step || a.call - b.call);
+    const tokens = calls.reduce((sum, call) => sum + call.prompt + call.output, 0);
+    const cost = calls.reduce((sum, call) => sum + (call.cost ?? 0), 0);
+    this.#page.sum.textContent = `${calls.length} calls, ${tokens} tokens${cost ? `, cost ${money(cost)}` : ''}${open.length ? `; ${open.map(stateOf).join(', ')}` : ''}`;
     this.#page.list.replaceChildren();
     this.#shown = '';
   }
@@ -51,8 +53,8 @@ export class CallsPanel {
 
   #itemOf(call) {
     const seconds = call.arrived > call.issued ? duration(call.arrived - call.issued) : 'guessed ahead';
-    const item = element('li', {}, button(
-      `${this.#run.clock.timeOf(call.step)} ${call.function}: ${call.prompt} + ${call.output} tokens, ${seconds}${call.cost ? `, ${money(call.cost)}` : ''}`,
+    const what = isOpen(call) ? stateOf(call) : `${call.prompt} + ${call.output} tokens, ${seconds}${call.cost ? `, ${money(call.cost)}` : ''}`;
+    const item = element('li', {}, button(`${this.#run.clock.timeOf(call.step)} ${call.function}: ${what}`,
       () => this.#open(call.step, call.call), {class: call.finish === 'failed' ? 'failed' : null}));
     item.dataset.step = call.step;
     item.dataset.name = nameOf(call);
@@ -65,6 +67,8 @@ export class CallsPanel {
     this.#shown = name;
     this.#page.call.hidden = !chosen;
     if (!chosen) return;
+    const open = this.#calls.find((call) => isOpen(call) && nameOf(call) === nameOf(chosen));
+    if (open) return this.#page.call.replaceChildren(...this.#openDetailsOf(open));
     this.#page.call.replaceChildren('...');
     try {
       const details = await getJson('call', {run: this.#run.number, step: chosen.step, agent: this.#run.agents[place].id, call: chosen.call});
@@ -73,6 +77,11 @@ export class CallsPanel {
       if (name === this.#shown) this.#page.call.replaceChildren(error.message);
     }
     this.#page.call.scrollIntoView({block: 'nearest'});
+  }
+
+  #openDetailsOf(call) {
+    return [element('h2', {}, `${call.function}, ${this.#run.clock.timeOf(call.step)}, call ${call.call}`), element('p', {}, `${stateOf(call)}.`),
+      element('p', {}, 'Prompt, tokens and server are known once it is answered and its step has asked it.')];
   }
 
   #detailsOf(call) {
@@ -91,5 +100,7 @@ export class CallsPanel {
     ];
   }
 }
+
+function isOpen(call) { return call.told !== undefined; }
 
 function nameOf(call) { return call ? `${call.step} ${call.call}` : ''; }

@@ -3,6 +3,7 @@
 import {getJson, post} from '../state/api.js';
 import {chart} from './chart.js';
 import {element, facts, money, table} from './dom.js';
+import {flightTable, flightText} from './in_flight.js';
 
 const HEAD = ['calls', 'failed', 'asked', 'answered', 'cost', 'mean s'];
 
@@ -44,12 +45,13 @@ export class RunPanel {
   show(step) { for (const {show} of this.#charts) show(step); }
 
   #showFacts() {
-    const {info, clock} = this.#run, {manifest} = info, [prompt, output] = info.tokens_in_vain;
+    const {info, clock} = this.#run, {manifest} = info, [prompt, output] = info.tokens_in_vain, open = this.#run.openCalls();
     this.#page.facts.replaceChildren(
       facts([['Journal', info.journal], ['World', info.name], ['Mode', manifest.mode], ['Backend', manifest.backend],
-        ['Steps', `${info.steps} of ${this.#run.lastStep}`], ['Calls', info.answers],
+        ['Steps', `${info.steps} of ${this.#run.lastStep}`], ['Calls', [info.answers, flightText(this.#run, open)].filter((text) => text !== '').join('; ')],
         ['Guessed in vain', prompt + output ? `${prompt} + ${output} tokens: asked ahead for steps that came out otherwise` : ''],
         ['Seed', manifest.seed], ['Hash', manifest.hash], ['Program', manifest.program]]),
+      ...flightTable(this.#run, open),
       element('h2', {}, 'Sessions'),
       table(['begun (UTC)', 'ended', 'outcome'], info.sessions.map(([, begun, ended, outcome]) => [begun, ended || 'not yet', outcome])),
       ...(info.interventions.length ? [element('h2', {}, 'From outside'), table(['when', 'what'],

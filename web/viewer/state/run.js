@@ -7,6 +7,7 @@ import {readPositions} from './positions.js';
 
 const HEARD_WITHIN = 4;  // tiles between a speaker and those who hear
 const GUESS_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'session', 'used'];
+const OPEN_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'isGuess'];
 const CALL_FIELDS = ['step', 'agent', 'call', 'function', 'finish', 'prompt', 'cached', 'output', 'cost', 'issued', 'arrived', 'session'];
 
 export class Run {
@@ -18,6 +19,7 @@ export class Run {
   places = new Map();  // id -> place
   statusTexts = [];
   #statusNumbers = new Map();
+  #open = {told: null, calls: []};  // what openCalls() found, and in which reply
   loaded = 0;        // steps whose positions are here
   told = 0;          // steps whose events are here
   asked = 0;         // steps whose calls are here; later ones are of agents that are ahead
@@ -90,16 +92,38 @@ export class Run {
   setCalls(from, rows, asked, guesses = []) {
     this.#replace(this.calls, from, CALL_FIELDS, rows);
     this.#replace(this.guesses, from, GUESS_FIELDS, guesses);
+    this.#open.told = null;
     this.asked = asked;
   }
 
   #replace(list, from, fields, rows) {
     while (list.length && list.at(-1).step >= from) list.pop();
     for (const row of rows) {
-      const call = Object.fromEntries(fields.map((name, index) => [name, row[index]]));
-      call.place = this.places.get(call.agent);
+      const call = this.#rowOf(fields, row);
       if (call.place !== undefined) list.push(call);
     }
+  }
+
+  // What the run waits for, as it said last, less what has been answered since: OPEN_FIELDS, place instead of agent, session, and
+  // told: until when it is known to be in flight. arrived: of a guess that waits for its step, else null.
+  openCalls() {
+    const told = this.isDone ? null : this.info?.in_flight;
+    if (!told?.calls.length) return [];
+    if (this.#open.told !== told) this.#open = {told, calls: this.#findOpen(told)};
+    return this.#open.calls;
+  }
+
+  #findOpen(told) {
+    const least = Math.min(...told.calls.map(([step]) => step)), nameOf = ({step, agent, call, issued}) => `${step} ${agent} ${call} ${issued}`;
+    const known = new Set([...this.calls, ...this.guesses].filter(({step}) => step >= least).map(nameOf));
+    return told.calls.map((row) => this.#rowOf(OPEN_FIELDS, row)).filter((call) => call.place !== undefined && !known.has(nameOf(call)))
+      .map((call) => ({...call, isGuess: call.isGuess === 1, session: told.session, told: told.s}));
+  }
+
+  #rowOf(fields, row) {
+    const call = Object.fromEntries(fields.map((name, index) => [name, row[index]]));
+    call.place = this.places.get(call.agent);
+    return call;
   }
 
   // {x, y, status} at the start of a step.

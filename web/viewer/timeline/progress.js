@@ -8,6 +8,7 @@ export class Progress {
   #waits;       // by agent: its calls as {step, from, to, call}, step being `from`'s place in a list that never falls
   #ways;        // by agent: [{time, step}], neither of which ever falls; between two of them it went evenly
   #squashed;    // by agent: [{from, to, guess}], calls asked on guesses that were wrong
+  #open;        // by agent: [{step, from, to, call}], calls that are in flight (to: Infinity), and guesses that wait for their steps
   #changes = [];  // of the number of requests in flight: {step: time, count}
   end = 0;      // seconds from the first request to the last answer or step, all sessions one after the other
   sessions = [];  // {session, begin} in seconds of this clock
@@ -17,14 +18,16 @@ export class Progress {
   constructor(run) {
     this.#waits = run.agents.map(() => []);
     this.#squashed = run.agents.map(() => []);
+    this.#open = run.agents.map(() => []);
+    const open = run.openCalls();
     this.isExact = run.progress.length > 0;
-    const shifts = this.#layOut(run);
-    this.#addCalls(run, shifts);
+    const shifts = this.#layOut(run, open);
+    this.#addCalls(run, open, shifts);
     this.#ways = this.#waysOf(run, shifts);
   }
 
   // What to add to the times of each session, which come one after the other.
-  #layOut({calls, guesses, progress}) {
+  #layOut({calls, guesses, progress}, open) {
     const spans = new Map();
     const cover = (session, from, to) => {
       const span = spans.get(session) ?? {from: Infinity, to: -Infinity};
@@ -32,6 +35,7 @@ export class Progress {
     };
     for (const {session, issued, arrived} of calls) cover(session, issued, arrived);
     for (const {session, issued, arrived} of guesses) cover(session, issued, arrived);
+    for (const {session, issued, told} of open) cover(session, issued, told);
     for (const [session, time] of progress) cover(session, time, time);
     const shifts = new Map();
     for (const session of [...spans.keys()].sort((a, b) => a - b)) {
@@ -43,7 +47,7 @@ export class Progress {
     return shifts;
   }
 
-  #addCalls({calls, guesses}, shifts) {
+  #addCalls({calls, guesses}, open, shifts) {
     const edges = [];
     const fly = (from, to) => {
       if (to > from) edges.push({time: from, change: 1}, {time: to, change: -1});
@@ -56,6 +60,11 @@ export class Progress {
     for (const guess of guesses) {
       const shift = shifts.get(guess.session), from = guess.issued + shift, to = guess.arrived + shift;
       if (!guess.used) this.#squashed[guess.place].push({step: guess.step, from, to, guess});
+      fly(from, to);
+    }
+    for (const call of open) {
+      const shift = shifts.get(call.session), from = call.issued + shift, to = call.arrived === null ? Infinity : call.arrived + shift;
+      this.#open[call.place].push({step: call.step, from, to, call});
       fly(from, to);
     }
     for (const waits of this.#waits) waits.sort((a, b) => a.from - b.from || a.step - b.step);
@@ -81,6 +90,11 @@ export class Progress {
         points[place].push({time: from, step, jumps}, {time: to, step, jumps});
       }
     });
+    this.#open.forEach((list, place) => {
+      for (const {from, step, call} of list) {
+        if (!call.isGuess) points[place].push({time: from, step, jumps: exact.has(call.session)}, {time: this.end, step, jumps: false});
+      }
+    });
     for (const [session, s, done] of progress) {
       for (let index = 0; index < done.length; index += 2) {
         points[places.get(done[index])]?.push({time: s + shifts.get(session), step: done[index + 1], jumps: true});
@@ -100,6 +114,7 @@ export class Progress {
 
   waitsOf(place) { return this.#waits[place]; }
   squashedOf(place) { return this.#squashed[place]; }
+  openOf(place) { return this.#open[place]; }
 
   // The points of an agent's way: [{time, step}], from its first step to its last known one.
   wayOf(place) { return this.#ways[place]; }
@@ -118,7 +133,9 @@ export class Progress {
   }
 
   // The call for which an agent waited; undefined: it waited for none.
-  callAt(place, time) { return this.#waits[place].find(({from, to}) => from <= time && time < to)?.call; }
+  callAt(place, time) {
+    return [...this.#waits[place], ...this.#open[place]].find(({from, to, call}) => from <= time && time < to && !call.isGuess)?.call;
+  }
 
   inFlightAt(time) { return lastUpTo(this.#changes, time)?.count ?? 0; }
 

@@ -8,6 +8,7 @@ const LEFT = 44, BOTTOM = 14, FLIGHT = 26;  // pixels
 const ROW = 11, LEAST_ROW = 3;
 const PICK_PIXELS = 12;
 const GUESS_PIXELS = 3;
+const TIP_PIXELS = 4;       // of a bar whose end is open
 const LEAD_PIXELS = 3;      // between two moments at which it is asked who is ahead
 const MOST_BRIGHT = 100;    // agents beyond which their lines are faint
 
@@ -40,7 +41,7 @@ export class Timeline {
   // The run has more calls.
   update() {
     const known = new Set(this.functions);
-    for (const call of this.#run.calls) known.add(call.function);
+    for (const call of [...this.#run.calls, ...this.#run.openCalls()]) known.add(call.function);
     this.functions = [...known];
     this.#window.setEnd(this.#lens.progress.end);
   }
@@ -128,6 +129,7 @@ export class Timeline {
     for (const {from, to, step, call} of progress.waitsOf(chosen)) {
       this.#drawCall(pen, call, from, to, this.#yOf(step) - 3, 6);
     }
+    for (const {from, to, step, call} of progress.openOf(chosen)) this.#drawOpen(pen, call, from, to, this.#yOf(step) - 3, 6);
   }
 
   // Steps ahead of the last agent. Those who are not there at this step count for nobody.
@@ -162,6 +164,7 @@ export class Timeline {
       for (const {from, to, call} of this.#lens.progress.waitsOf(place)) {
         if (to >= this.#window.from && from <= this.#window.to) this.#drawCall(pen, call, from, to, y + 0.5, height - 1);
       }
+      for (const {from, to, call} of this.#lens.progress.openOf(place)) this.#drawOpen(pen, call, from, to, y + 0.5, height - 1);
     }
   }
 
@@ -188,6 +191,18 @@ export class Timeline {
     pen.strokeStyle = this.colourOf(guess.function);
     pen.lineWidth = 1;
     pen.strokeRect(this.#xOf(from) + 0.5, y, Math.max(2, this.#xOf(to) - this.#xOf(from)), Math.max(1, height));
+  }
+
+  // A bar with a tip: a call in flight, which grows; hollow: on a guess, perhaps answered.
+  #drawOpen(pen, call, from, to, y, height) {
+    if (to < Infinity) return this.#drawSquashed(pen, call, from, to, y, height);
+    const left = this.#xOf(from), right = Math.max(left + TIP_PIXELS, this.#xOf(this.#lens.progress.end) - 1);
+    pen.beginPath();
+    for (const [x, dy] of [[left, 0], [right - TIP_PIXELS, 0], [right, 0.5], [right - TIP_PIXELS, 1], [left, 1]]) pen.lineTo(x, y + dy * height);
+    pen.closePath();
+    pen.fillStyle = pen.strokeStyle = this.colourOf(call.function);
+    pen.lineWidth = 1;
+    if (call.isGuess) pen.stroke(); else pen.fill();
   }
 
   #drawSessions(pen) {
@@ -250,7 +265,8 @@ export class Timeline {
     }
     if (!this.#run.agents[place]) return undefined;
     let best, nearest = PICK_PIXELS;
-    for (const {from, to, step, call} of this.#lens.progress.waitsOf(place)) {
+    const {progress} = this.#lens;
+    for (const {from, to, step, call} of [...progress.waitsOf(place), ...progress.openOf(place)]) {
       const aside = Math.max(this.#xOf(from) - x, x - this.#xOf(to), 0), above = this.kind === 'calls' ? 0 : Math.abs(this.#yOf(step) - y);
       if (aside + above < nearest) [best, nearest] = [call, aside + above];
     }
