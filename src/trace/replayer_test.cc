@@ -135,6 +135,51 @@ TEST(Replayer, WrongModesAndBackendsAreNamed) {
   EXPECT_THAT(message("ooo", "local"), HasSubstr("allowed: fake[:key=value,...], latency[:key=value,...]"));
 }
 
+// Two agents; the first thinks in step 0, and the second asks something in step 3.
+Trace AskingLater(const char* function, sim::Pos first, sim::Pos second) {
+  Trace trace;
+  trace.name = "later";
+  trace.num_steps = 5;
+  trace.width = 60;
+  trace.height = 20;
+  for (const sim::Pos pos : {first, second}) {
+    TraceAgent& agent = trace.agents.emplace_back();
+    agent.name = "agent";
+    agent.path = {{0, pos}};
+  }
+  trace.agents[0].chains = {{0, {{"plan", 10, 5}}}};
+  trace.agents[1].chains = {{3, {{function, 10, 5}}}};
+  return trace;
+}
+
+// The second sees the first begin something in step 1, which no guess knew.
+TEST(Replayer, GuessesOfPromptsThatQuoteTheScheduleAloneStandWhateverWasSeen) {
+  const auto guessed = [](const char* function) {
+    Trace trace = AskingLater(function, {5, 5}, {7, 5});
+    trace.agents[0].actions = {{0, "reading"}, {1, "painting"}};
+    return Replayer(std::move(trace), 4, 0).Run("speculative", Flags()).stats;
+  };
+  for (const char* function : {"task_decomposition", "action_sector"}) {
+    EXPECT_EQ(guessed(function).backend_s, 1) << function;
+    EXPECT_EQ(guessed(function).wasted_calls, 0u) << function;
+  }
+  for (const char* function : {"daily_plan", "poignancy"}) {
+    EXPECT_EQ(guessed(function).backend_s, 2) << function;
+    EXPECT_EQ(guessed(function).wasted_calls, 1u) << function;
+  }
+}
+
+TEST(Replayer, GuessesCrossBarriers) {
+  Trace trace = AskingLater("daily_plan", {5, 5}, {40, 5});
+  trace.agents[1].path.emplace_back(2, sim::Pos{50, 5});  // a jump
+  Replayer replayer(std::move(trace), 4, 0);
+  const ReplayRow ooo = replayer.Run("ooo", Flags());
+  const ReplayRow speculative = replayer.Run("speculative", Flags());
+  EXPECT_EQ(ooo.stats.backend_s, 2);
+  EXPECT_EQ(speculative.stats.backend_s, 1);
+  EXPECT_EQ(speculative.hash, ooo.hash);
+}
+
 // The workload is built so that conservative scheduling comes near the paper's 53 % of the oracle; what
 // speculation gains beyond that is measured, and bounded from below (docs/speculation.md).
 TEST(Replayer, BusyHourComesNearThePaperAndSpeculationWellAbove) {

@@ -18,32 +18,43 @@ constexpr const char* kAsleep = "sleeping";  // as Generative Agents writes it i
 // conversations. Prompts carry a digest of it, so that an answer to a guess serves only an agent that really
 // knows the same. Like an agent of Generative Agents, it notices who is near and what they do, not the exact
 // tile; and like the prompts there, which quote what is remembered without the time, it does not depend on
-// when that was, nor on whether it was seen again.
+// when that was, nor on whether it was seen again. Prompts that quote the schedule alone (QuotesMemory) carry
+// what was known when a prompt last quoted memory: only answers to those can change the schedule.
 class Memory : public sim::Mind {
  public:
   void Hash(Hasher& hasher) const override {
-    hasher.Add(digest);
+    hasher.Add(digest).Add(schedule);
     for (const uint64_t what : noticed) hasher.Add(what);
   }
   void Write(ByteWriter& out) const override {
-    out.Add(digest).Add(uint64_t{noticed.size()});
+    out.Add(digest).Add(schedule).Add(uint64_t{noticed.size()});
     for (const uint64_t what : noticed) out.Add(what);
   }
   static sim::MindPtr Read(ByteReader& in) {
     auto mind = std::make_shared<Memory>();
     mind->digest = in.GetDigest();
+    mind->schedule = in.GetDigest();
     mind->noticed.resize(in.GetCount(sizeof(uint64_t)));
     for (uint64_t& what : mind->noticed) what = in.Get<uint64_t>();
     return mind;
   }
 
   Digest digest;                  // the sum of the digests of all it knows
+  Digest schedule;                // `digest` when a prompt last quoted memory
   std::vector<uint64_t> noticed;  // of each agent and action, ascending
 };
 
 struct Noticed : sim::Intent {
   std::shared_ptr<const Memory> memory;
 };
+
+// Whether a prompt quotes what the agent has noticed or heard. In Generative Agents
+// (persona/prompt_template/run_gpt_prompt.py) those that divide the schedule into hours and tasks, and that
+// find place, object, emoji and event of an action, quote the schedule and the action alone.
+bool QuotesMemory(std::string_view function) {
+  return !function.starts_with("action_") && !function.starts_with("object_") &&
+         function != "task_decomposition" && function != "hourly_schedule";
+}
 
 llm::Request RequestFrom(const TraceCall& call, const Digest& memory) {
   llm::Request request = RequestOf(call);
@@ -97,7 +108,7 @@ class TraceWorld : public sim::World {
   std::string AgentName(sim::AgentId agent) const override { return trace_.agents[agent].name; }
   sim::Body StartBody(sim::AgentId agent) const override { return BodyAt(agent, 0); }
   sim::MindPtr StartMind(sim::AgentId) const override { return mind_; }
-  std::string MindForm() const override { return "memory 2"; }
+  std::string MindForm() const override { return "memory 3"; }
   sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return Memory::Read(in); }
 
   std::vector<sim::Link> Links() const override {
@@ -157,7 +168,8 @@ class TraceWorld : public sim::World {
                          [](const TraceChain& entry, sim::Step step) { return entry.step < step; });
     if (chain != chains.end() && chain->step == view.Now()) {
       for (const TraceCall& call : chain->calls) {
-        llm::Request request = RequestFrom(call, noticed->memory->digest);
+        if (QuotesMemory(call.function)) noticed->memory = Remembered(noticed->memory);
+        llm::Request request = RequestFrom(call, noticed->memory->schedule);
         co_await caller.Ask(std::move(request));
       }
     }
@@ -197,6 +209,14 @@ class TraceWorld : public sim::World {
     if (memory == nullptr) return old;
     std::sort(memory->noticed.begin(), memory->noticed.end());
     return memory;
+  }
+
+  // The memory after a prompt that quoted it.
+  static std::shared_ptr<const Memory> Remembered(std::shared_ptr<const Memory> memory) {
+    if (memory->schedule == memory->digest) return memory;
+    auto remembered = std::make_shared<Memory>(*memory);
+    remembered->schedule = remembered->digest;
+    return remembered;
   }
 
   using Talks = std::vector<const TraceConversation*>;
@@ -269,7 +289,7 @@ class TraceWorld : public sim::World {
     for (const size_t i : present) {
       auto memory = std::make_shared<Memory>(*memories[i]);
       memory->digest += joint;
-      memories[i] = std::move(memory);
+      memories[i] = Remembered(std::move(memory));
     }
     return joint;
   }

@@ -35,6 +35,18 @@ GuessedRequests::Guess* GuessedRequests::Find(const llm::CallKey& key, const Dig
   return nullptr;
 }
 
+int GuessedRequests::NumSteps(AgentId agent) const {
+  int steps = 0;
+  Step last = -1;
+  for (auto it = guesses_.lower_bound({agent, 0, 0}); it != guesses_.end() && it->first.agent == agent;
+       ++it) {
+    const bool is_guessed =
+        std::any_of(it->second.begin(), it->second.end(), [](const auto& guess) { return !guess->real; });
+    if (is_guessed && std::exchange(last, it->first.step) != it->first.step) ++steps;
+  }
+  return steps;
+}
+
 bool GuessedRequests::IsWorthAsking(const llm::Request& request, double chance) const {
   const uint64_t tokens = ExpectedTokens(request);
   if (open_tokens_ + tokens > options_.max_open_tokens) return false;

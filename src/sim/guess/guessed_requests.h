@@ -45,6 +45,9 @@ class GuessedRequests {
   // Null if no step has asked this.
   Guess* Find(const llm::CallKey& key, const Digest& digest);
 
+  // In how many steps the agent has asked on guesses that are neither confirmed nor dropped.
+  int NumSteps(AgentId agent) const;
+
   // Whether budget and waste allow a guess with this chance of being right. The more of the allowed waste is
   // used, the higher the chance must be.
   bool IsWorthAsking(const llm::Request& request, double chance) const;

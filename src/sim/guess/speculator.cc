@@ -48,7 +48,9 @@ bool Speculator::MayJoin(AgentId id) const {
   const bool is_done = agent.confirmed_members > 1 && agent.confirmed_calls == 0;
   if (!hypothetical_.HasGuesses(id) && agent.confirmed_members > 0 && !is_done) return false;
   const Step step = hypothetical_.FrontOf(id);
-  return step < end_step_ && step < graph_.StepOf(id) + options_.max_steps && !graph_.IsBarrier(step);
+  const Step ahead = step - graph_.StepOf(id);
+  return step < end_step_ && ahead < options_.max_steps &&
+         (ahead < options_.near_steps || requests_.NumSteps(id) <= options_.max_far_asked);
 }
 
 // What failed alone may succeed together with an agent that has caught up, as in a conversation.
