@@ -384,6 +384,39 @@ void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded
   }
 }
 
+// Chooses S and fits D and L: in turns, `rounds` times, or with rounds = 0 once, D first.
+void FitParts(const GearLayout& layout, const std::vector<double>& start, int rounds, Page& page,
+              uint8_t* encoded) {
+  page.rest = page.x;
+  std::optional<LowRankFit> fit;
+  if (layout.rank > 0) fit.emplace(layout, start);
+  if (rounds > 0) {
+    DecodeMeans(layout, page);
+    fit->Fit(page, encoded);
+    SubtractLowRank(page);
+  }
+  if (layout.entries > 0) ChooseOutliers(layout, page);
+  for (int round = 1;; ++round) {
+    for (int row = 0; row < layout.rows; ++row) {
+      for (int group = 0; group < layout.num_groups; ++group) QuantizeSpan(layout, row, group, page, encoded);
+    }
+    if (fit) fit->Fit(page, encoded);
+    if (round >= rounds) break;
+    SubtractLowRank(page);
+  }
+}
+
+// Of D + L; S has none.
+double SquaredError(const GearLayout& layout, const Page& page) {
+  const auto lanes = static_cast<size_t>(layout.lanes);
+  double sum = 0.0;
+  for (size_t at = 0; at < page.x.size(); at += lanes) {
+    sum += GearSquaredError(page.x.data() + at, page.decoded.data() + at, page.low_rank.data() + at,
+                            page.outlier.data() + at, lanes);
+  }
+  return sum;
+}
+
 }  // namespace
 
 std::vector<double> GearStart(int head_dim, int rank) {
@@ -398,22 +431,17 @@ void EncodeGear(const GearLayout& layout, const std::vector<double>& start, cons
                 uint8_t* encoded) {
   Page page(layout);
   Load(layout, block, page);
-  page.rest = page.x;
-  std::optional<LowRankFit> fit;
-  if (layout.rank > 0) fit.emplace(layout, start);
-  if (fit && layout.rounds > 0) {
-    DecodeMeans(layout, page);
-    fit->Fit(page, encoded);
-    SubtractLowRank(page);
-  }
-  if (layout.entries > 0) ChooseOutliers(layout, page);
-  for (int round = 1;; ++round) {
-    for (int row = 0; row < layout.rows; ++row) {
-      for (int group = 0; group < layout.num_groups; ++group) QuantizeSpan(layout, row, group, page, encoded);
+  if (layout.FitsBothWays()) {
+    Page once = page;
+    std::vector<uint8_t> bytes(layout.differences);
+    FitParts(layout, start, layout.rounds, page, encoded);
+    FitParts(layout, start, /*rounds=*/0, once, bytes.data());
+    if (SquaredError(layout, once) < SquaredError(layout, page)) {
+      page = std::move(once);
+      std::copy(bytes.begin(), bytes.end(), encoded);
     }
-    if (fit) fit->Fit(page, encoded);
-    if (!fit || round >= layout.rounds) break;
-    SubtractLowRank(page);
+  } else {
+    FitParts(layout, start, layout.rounds, page, encoded);
   }
   Pack(layout, page.codes, encoded);
   AddLowRank(layout, encoded, page.decoded);
