@@ -19,13 +19,15 @@ constexpr int kSweeps = 3;
 
 // A page while it is encoded, as [rows, lanes].
 struct Page {
-  explicit Page(const GearLayout& layout)
-      : x(static_cast<size_t>(layout.rows) * layout.lanes),
-        low_rank(layout.rank > 0 ? x.size() : 0),
-        rest(x.size()),
-        decoded(x.size()),
-        outlier(x.size()),
-        codes(x.size()) {}
+  // L is 0, and there are no outliers; the rest may be anything.
+  void Reset(const GearLayout& layout) {
+    x.resize(static_cast<size_t>(layout.rows) * layout.lanes);
+    low_rank.assign(layout.rank > 0 ? x.size() : 0, 0.0f);
+    rest.resize(x.size());
+    decoded.resize(x.size());
+    outlier.assign(x.size(), 0);
+    codes.resize(x.size());
+  }
   std::vector<float> x;
   std::vector<float> low_rank;  // L, as it is decoded
   std::vector<float> rest;      // x - L, which D encodes
@@ -429,15 +431,18 @@ std::vector<double> GearStart(int head_dim, int rank) {
 
 void EncodeGear(const GearLayout& layout, const std::vector<double>& start, const float* block,
                 uint8_t* encoded) {
-  Page page(layout);
+  // Of each thread: the allocator would return so much memory to the system after each page.
+  thread_local Page page, once;
+  page.Reset(layout);
   Load(layout, block, page);
   if (layout.FitsBothWays()) {
-    Page once = page;
+    once.Reset(layout);
+    std::copy(page.x.begin(), page.x.end(), once.x.begin());
     std::vector<uint8_t> bytes(layout.differences);
     FitParts(layout, start, layout.rounds, page, encoded);
     FitParts(layout, start, /*rounds=*/0, once, bytes.data());
     if (SquaredError(layout, once) < SquaredError(layout, page)) {
-      page = std::move(once);
+      std::swap(page, once);
       std::copy(bytes.begin(), bytes.end(), encoded);
     }
   } else {
