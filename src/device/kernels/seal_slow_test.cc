@@ -88,7 +88,8 @@ std::vector<float> TurningPairs(int head_dim) {
   for (size_t i = 0; i < block.size(); ++i) {
     const size_t token = i / head_dim, channel = i % head_dim;
     if (channel >= 16) continue;
-    const double angle = static_cast<double>(token) * std::pow(10000.0, -static_cast<double>(channel / 2) / 32.0);
+    const double angle =
+        static_cast<double>(token) * std::pow(10000.0, -static_cast<double>(channel / 2) / 32.0);
     block[i] = static_cast<float>(8.0 * (channel % 2 == 0 ? std::cos(angle) : std::sin(angle)));
   }
   return block;

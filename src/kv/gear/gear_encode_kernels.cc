@@ -327,8 +327,8 @@ void ResidualTarget(const float* x, const float* decoded, const float* low_rank,
                     size_t size, double* left) {
   gear::Residual(x, decoded, low_rank, outlier, size, left);
 }
-double SquaredErrorTarget(const float* x, const float* decoded, const float* low_rank,
-                          const uint8_t* outlier, size_t size) {
+double SquaredErrorTarget(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+                          size_t size) {
   return gear::SquaredError(x, decoded, low_rank, outlier, size);
 }
 void SubtractTarget(const float* x, const float* low_rank, size_t size, float* rest) {
