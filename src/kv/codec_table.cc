@@ -37,7 +37,7 @@ constexpr CodecEntry kCodecs[] = {
      }},
     {"gearl2", "r=RANK,rounds=N,g=TOKENS,kcvt=1", "kivi2 and a low-rank fit of its errors",
      [](KeyValues& p, int d) {
-       return MakeGear({.name = "gearl2", .bits = 2, .rank = 4, .rounds = 3}, p, d);
+       return MakeGear({.name = "gearl2", .bits = 2, .rank = 4, .rounds = 2}, p, d);
      }},
     {"gear4", "r=RANK,s=PERCENT%,rounds=N,g=TOKENS,kcvt=1",
      "kivi4, exact outliers, and a low-rank fit of the errors",
@@ -48,7 +48,7 @@ constexpr CodecEntry kCodecs[] = {
      "kivi2, exact outliers, and a low-rank fit of the errors",
      [](KeyValues& p, int d) {
        // r=4,s=2% takes 1.6 times kivi2's bytes at 64 tokens a page: docs/kv-study.md.
-       return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01, .rounds = 3}, p, d);
+       return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01, .rounds = 2}, p, d);
      }},
     {"flashq4", "buffer=f16|int8",
      "4-bit integers per channel of an INT8 block; integer dot products on the codes",

@@ -41,8 +41,9 @@ struct GearFit {
     return sum;
   }
 
-  // Factors of no direction: the first Run starts all.
+  // Factors of no direction: the first Run starts all. L is 0.
   THRONG_DEVICE void Clear() {
+    for (int j = ThreadIndex(); j < kRank; j += BlockThreads()) scales[j] = 0.0f;
     for (int e = ThreadIndex(); e < kRank * kRows; e += BlockThreads()) of_rows[e / kRows][e % kRows] = 0.0;
     for (int e = ThreadIndex(); e < kRank * kLanes; e += BlockThreads()) {
       of_lanes[e / kLanes][e % kLanes] = 0.0;

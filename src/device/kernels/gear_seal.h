@@ -25,6 +25,7 @@ struct SealGearPart {
   static constexpr int kSpans = kElements / 64;  // groups of all rows, a row's groups one after the other
   static constexpr int kSpansOfRow = kLanes / 64;
   static constexpr float kLevels = (1 << kBits) - 1;
+  static constexpr bool kBothWays = kRank > 0 && kBits == 2;  // GearLayout::FitsBothWays
 
   struct Shared {
     Fit fit;
@@ -36,39 +37,94 @@ struct SealGearPart {
     GearCandidate candidates[kEntries > 0 ? kSpans : 1];
     uint8_t counts[kEntries > 0 ? kLanes : 1];  // outliers of each lane
     float rest[kRank > 0 ? 1 : kElements];      // x - L; with a low-rank part, in the residual's place
+    double errors[kBothWays ? kRows : 1];       // of each row, squared
   };
 
   static THRONG_DEVICE void Run(const SealJob& job, const double* start, Shared& shared) {
-    float* rest = Rest(shared);
-    if constexpr (kEntries > 0) {
-      for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) shared.flags[e] = 0;
-    }
-    if constexpr (kRank > 0) {
-      for (int s = ThreadIndex(); s < kSpans; s += BlockThreads()) SetMean(job, s, shared);
-      for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) shared.codes[e] = 0;
-      shared.fit.Clear();
-      Barrier();
-      FitLowRank(job, start, shared);
-      for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) rest[e] = Left(job, e, shared);
-    } else {
-      for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) rest[e] = Element(job, e);
-    }
-    Barrier();
-    if constexpr (kEntries > 0) MarkOutliers(rest, shared);
-    QuantizeAll(job, rest, shared);
-    if constexpr (kRank > 0) {
-      FitLowRank(job, start, shared);
-      for (int round = 1; round < kRounds; ++round) {
-        for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) rest[e] = Left(job, e, shared);
-        Barrier();
-        QuantizeAll(job, rest, shared);
-        FitLowRank(job, start, shared);
-      }
+    FitParts(job, start, kRounds, shared);
+    Review(job, shared);
+    if constexpr (kBothWays) {
+      const double in_turns = SquaredError(shared);
+      Store(job, shared);
+      if constexpr (kEntries > 0) Barrier();
+      FitParts(job, start, 0, shared);
+      Review(job, shared);
+      if (!(SquaredError(shared) < in_turns)) return;
     }
     Store(job, shared);
   }
 
  private:
+  // rounds: as of GearLayout.
+  static THRONG_DEVICE void FitParts(const SealJob& job, const double* start, int rounds, Shared& shared) {
+    float* rest = Rest(shared);
+    if constexpr (kEntries > 0) {
+      for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) shared.flags[e] = 0;
+    }
+    if constexpr (kRank > 0) shared.fit.Clear();
+    if (rounds > 0) {
+      if constexpr (kRank > 0) {
+        for (int s = ThreadIndex(); s < kSpans; s += BlockThreads()) SetMean(job, s, shared);
+        for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) shared.codes[e] = 0;
+        Barrier();
+        FitLowRank(job, start, shared);
+        for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) rest[e] = Left(job, e, shared);
+      }
+    } else {
+      for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) rest[e] = Element(job, e);
+    }
+    Barrier();
+    if constexpr (kEntries > 0) MarkOutliers(rest, shared);
+    QuantizeAll(rest, shared);
+    if constexpr (kRank > 0) {
+      FitLowRank(job, start, shared);
+      for (int round = 1; round < rounds; ++round) {
+        for (int e = ThreadIndex(); e < kElements; e += BlockThreads()) rest[e] = Left(job, e, shared);
+        Barrier();
+        QuantizeAll(rest, shared);
+        FitLowRank(job, start, shared);
+      }
+    }
+  }
+
+  // What Store and SquaredError have to know of the whole page.
+  static THRONG_DEVICE void Review(const SealJob& job, Shared& shared) {
+    if constexpr (kEntries > 0) {
+      for (int lane = ThreadIndex(); lane < kLanes; lane += BlockThreads()) {
+        int32_t count = 0;
+        for (int row = 0; row < kRows; ++row) count += shared.flags[row * kLanes + lane];
+        shared.counts[lane] = static_cast<uint8_t>(count);
+      }
+    }
+    if constexpr (kBothWays) {
+      for (int row = ThreadIndex(); row < kRows; row += BlockThreads()) SetError(job, row, shared);
+    }
+    if constexpr (kEntries > 0 || kBothWays) Barrier();
+  }
+  // Of D + L, without outliers.
+  static THRONG_DEVICE void SetError(const SealJob& job, int row, Shared& shared) {
+    double sums[8] = {};
+    for (int lane = 0; lane < kLanes; lane += 8) {
+      THRONG_UNROLL
+      for (int i = 0; i < 8; ++i) {
+        const int e = row * kLanes + lane + i;
+        if constexpr (kEntries > 0) {
+          if (shared.flags[e] != 0) continue;
+        }
+        const double left = static_cast<double>(Element(job, e)) - Decoded(shared, e);
+        const double error = left - shared.fit.AddTo(0.0f, row, lane + i);
+        sums[i] = sums[i] + error * error;
+      }
+    }
+    shared.errors[row] = TotalOf(sums);
+  }
+  // In the processor's order, by each thread.
+  static THRONG_DEVICE double SquaredError(const Shared& shared) {
+    double sum = 0.0;
+    for (int row = 0; row < kRows; ++row) sum = sum + shared.errors[row];
+    return sum;
+  }
+
   static THRONG_DEVICE float* Rest(Shared& shared) {
     if constexpr (kRank > 0) {
       return reinterpret_cast<float*>(shared.fit.residual);
@@ -89,16 +145,17 @@ struct SealGearPart {
     return Finite(Element(job, e) - shared.fit.AddTo(0.0f, e / kLanes, e % kLanes));
   }
 
-  // Eight sums, then a tree, as on the processor.
+  // Of eight sums, a tree, as on the processor.
+  static THRONG_DEVICE double TotalOf(const double (&sums)[8]) {
+    return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  }
   static THRONG_DEVICE void SetMean(const SealJob& job, int span, Shared& shared) {
     double sums[8] = {};
     for (int e = 64 * span; e < 64 * span + 64; e += 8) {
       THRONG_UNROLL
       for (int i = 0; i < 8; ++i) sums[i] = sums[i] + static_cast<double>(Element(job, e + i));
     }
-    const double sum =
-        ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-    shared.zeros[span] = static_cast<float>(sum / 64.0);
+    shared.zeros[span] = static_cast<float>(TotalOf(sums) / 64.0);
     shared.scales[span] = 0.0f;
   }
 
@@ -126,12 +183,12 @@ struct SealGearPart {
     Barrier();
   }
 
-  static THRONG_DEVICE void QuantizeAll(const SealJob& job, const float* rest, Shared& shared) {
-    for (int s = Warp(); s < kSpans; s += BlockThreads() / kWarpThreads) Quantize(job, s, rest, shared);
+  static THRONG_DEVICE void QuantizeAll(const float* rest, Shared& shared) {
+    for (int s = Warp(); s < kSpans; s += BlockThreads() / kWarpThreads) Quantize(s, rest, shared);
     Barrier();
   }
   // A group, by a warp.
-  static THRONG_DEVICE void Quantize(const SealJob& job, int span, const float* rest, Shared& shared) {
+  static THRONG_DEVICE void Quantize(int span, const float* rest, Shared& shared) {
     float v[2];
     WarpRange range;
     THRONG_UNROLL
@@ -146,10 +203,9 @@ struct SealGearPart {
     const bool any = range.low <= range.high;
     const float low = any ? range.low + 0.0f : 0.0f;  // no negative zero
     const double width = any ? static_cast<double>(range.high) - range.low : 0.0;
-    const uint16_t scale_bits = FloatToHalfBits(static_cast<float>(width / static_cast<double>(kLevels)));
-    const uint16_t zero_bits = FloatToHalfBits(low);
-    const float scale = HalfBitsToFloat(scale_bits);
-    const float zero = HalfBitsToFloat(zero_bits);
+    const float scale =
+        HalfBitsToFloat(FloatToHalfBits(static_cast<float>(width / static_cast<double>(kLevels))));
+    const float zero = HalfBitsToFloat(FloatToHalfBits(low));
     THRONG_UNROLL
     for (int i = 0; i < 2; ++i) {
       double code = 0.0;
@@ -162,14 +218,16 @@ struct SealGearPart {
     if (Lane() != 0) return;
     shared.scales[span] = scale;
     shared.zeros[span] = zero;
-    const int at = span % kSpansOfRow * kRows + span / kSpansOfRow;
-    reinterpret_cast<uint16_t*>(job.page + Part::kScales)[at] = scale_bits;
-    reinterpret_cast<uint16_t*>(job.page + Part::kZeros)[at] = zero_bits;
   }
 
-  static THRONG_DEVICE void Store(const SealJob& job, Shared& shared) {
+  static THRONG_DEVICE void Store(const SealJob& job, const Shared& shared) {
     auto* words = reinterpret_cast<uint32_t*>(job.page);
     for (int w = ThreadIndex(); w < Part::kScales / 4; w += BlockThreads()) words[w] = Word(shared, w);
+    for (int span = ThreadIndex(); span < kSpans; span += BlockThreads()) {
+      const int at = span % kSpansOfRow * kRows + span / kSpansOfRow;
+      reinterpret_cast<uint16_t*>(job.page + Part::kScales)[at] = FloatToHalfBits(shared.scales[span]);
+      reinterpret_cast<uint16_t*>(job.page + Part::kZeros)[at] = FloatToHalfBits(shared.zeros[span]);
+    }
     if constexpr (kRank > 0) StoreFactors(job, shared);
     if constexpr (kEntries > 0) StoreOutliers(job, shared);
   }
@@ -204,13 +262,7 @@ struct SealGearPart {
   }
 
   // Entries are ordered by the number of earlier ones in their lane, then by lane. A thread has a lane.
-  static THRONG_DEVICE void StoreOutliers(const SealJob& job, Shared& shared) {
-    for (int lane = ThreadIndex(); lane < kLanes; lane += BlockThreads()) {
-      int32_t count = 0;
-      for (int row = 0; row < kRows; ++row) count += shared.flags[row * kLanes + lane];
-      shared.counts[lane] = static_cast<uint8_t>(count);
-    }
-    Barrier();
+  static THRONG_DEVICE void StoreOutliers(const SealJob& job, const Shared& shared) {
     for (int lane = ThreadIndex(); lane < kLanes; lane += BlockThreads()) {
       int turn = 0;
       for (int row = 0; row < kRows; ++row) {

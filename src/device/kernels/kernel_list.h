@@ -23,12 +23,12 @@ namespace throng::device {
   X(SealKivi2Dim128, SealGear<2, 128, 0, 0, 0>)   \
   X(SealGearl4Dim64, SealGear<4, 64, 4, 0, 2>)    \
   X(SealGearl4Dim128, SealGear<4, 128, 4, 0, 2>)  \
-  X(SealGearl2Dim64, SealGear<2, 64, 4, 0, 3>)    \
-  X(SealGearl2Dim128, SealGear<2, 128, 4, 0, 3>)  \
+  X(SealGearl2Dim64, SealGear<2, 64, 4, 0, 2>)    \
+  X(SealGearl2Dim128, SealGear<2, 128, 4, 0, 2>)  \
   X(SealGear4Dim64, SealGear<4, 64, 4, 82, 2>)    \
   X(SealGear4Dim128, SealGear<4, 128, 4, 164, 2>) \
-  X(SealGear2Dim64, SealGear<2, 64, 2, 41, 3>)    \
-  X(SealGear2Dim128, SealGear<2, 128, 2, 82, 3>)  \
+  X(SealGear2Dim64, SealGear<2, 64, 2, 41, 2>)    \
+  X(SealGear2Dim128, SealGear<2, 128, 2, 82, 2>)  \
   X(SealRot4Dim64, SealRot<4, 64, 1>)             \
   X(SealRot4Dim128, SealRot<4, 128, 1>)           \
   X(SealRot3Dim64, SealRot<3, 64, 1>)             \

@@ -10,10 +10,12 @@
 //
 // The papers fit D first, then L to what is left, once (rounds=0 does). Here they take turns, at the same
 // bytes: L is first fitted to X without its groups' means, S is chosen from what is left, then D is fitted to
-// X - L and L to X - D, two or three times. A low-rank part that is taken away first makes the ranges of D's
-// groups smaller, which saves more than taking it from what quantisation leaves: the error of synthetic pages
-// falls by 20 % (keys) and 30 % (values). More rounds gain little, and sealing has to stay below 5 % of a
-// prefill.
+// X - L and L to X - D, twice. A low-rank part that is taken away first makes the ranges of D's groups
+// smaller, which saves more than taking it from what quantisation leaves: the error of synthetic pages falls
+// by 20 % (keys) and 30 % (values). More rounds gain little, and sealing has to stay below 5 % of a prefill.
+// Where more directions than L has are of one size, as in keys that turn with the position alone, once is
+// better. So with 2 bits, whose errors can decide which key wins, a page is fitted both ways, and what leaves
+// less squared error is kept.
 //
 // The factors of L are stored in 8 bits, with one f32 scale for each column of both: r (64 + d + 4) bytes
 // where f16 would take 2 r (64 + d), half of it. That changes L by at most 3 % (4 % at head size 576) and the

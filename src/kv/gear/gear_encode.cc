@@ -19,13 +19,15 @@ constexpr int kSweeps = 3;
 
 // A page while it is encoded, as [rows, lanes].
 struct Page {
-  explicit Page(const GearLayout& layout)
-      : x(static_cast<size_t>(layout.rows) * layout.lanes),
-        low_rank(layout.rank > 0 ? x.size() : 0),
-        rest(x.size()),
-        decoded(x.size()),
-        outlier(x.size()),
-        codes(x.size()) {}
+  // L is 0, and there are no outliers; the rest may be anything.
+  void Reset(const GearLayout& layout) {
+    x.resize(static_cast<size_t>(layout.rows) * layout.lanes);
+    low_rank.assign(layout.rank > 0 ? x.size() : 0, 0.0f);
+    rest.resize(x.size());
+    decoded.resize(x.size());
+    outlier.assign(x.size(), 0);
+    codes.resize(x.size());
+  }
   std::vector<float> x;
   std::vector<float> low_rank;  // L, as it is decoded
   std::vector<float> rest;      // x - L, which D encodes
@@ -384,6 +386,39 @@ void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded
   }
 }
 
+// Chooses S and fits D and L: in turns, `rounds` times, or with rounds = 0 once, D first.
+void FitParts(const GearLayout& layout, const std::vector<double>& start, int rounds, Page& page,
+              uint8_t* encoded) {
+  page.rest = page.x;
+  std::optional<LowRankFit> fit;
+  if (layout.rank > 0) fit.emplace(layout, start);
+  if (rounds > 0) {
+    DecodeMeans(layout, page);
+    fit->Fit(page, encoded);
+    SubtractLowRank(page);
+  }
+  if (layout.entries > 0) ChooseOutliers(layout, page);
+  for (int round = 1;; ++round) {
+    for (int row = 0; row < layout.rows; ++row) {
+      for (int group = 0; group < layout.num_groups; ++group) QuantizeSpan(layout, row, group, page, encoded);
+    }
+    if (fit) fit->Fit(page, encoded);
+    if (round >= rounds) break;
+    SubtractLowRank(page);
+  }
+}
+
+// Of D + L; S has none.
+double SquaredError(const GearLayout& layout, const Page& page) {
+  const auto lanes = static_cast<size_t>(layout.lanes);
+  double sum = 0.0;
+  for (size_t at = 0; at < page.x.size(); at += lanes) {
+    sum += GearSquaredError(page.x.data() + at, page.decoded.data() + at, page.low_rank.data() + at,
+                            page.outlier.data() + at, lanes);
+  }
+  return sum;
+}
+
 }  // namespace
 
 std::vector<double> GearStart(int head_dim, int rank) {
@@ -396,24 +431,22 @@ std::vector<double> GearStart(int head_dim, int rank) {
 
 void EncodeGear(const GearLayout& layout, const std::vector<double>& start, const float* block,
                 uint8_t* encoded) {
-  Page page(layout);
+  // Of each thread: the allocator would return so much memory to the system after each page.
+  thread_local Page page, once;
+  page.Reset(layout);
   Load(layout, block, page);
-  page.rest = page.x;
-  std::optional<LowRankFit> fit;
-  if (layout.rank > 0) fit.emplace(layout, start);
-  if (fit && layout.rounds > 0) {
-    DecodeMeans(layout, page);
-    fit->Fit(page, encoded);
-    SubtractLowRank(page);
-  }
-  if (layout.entries > 0) ChooseOutliers(layout, page);
-  for (int round = 1;; ++round) {
-    for (int row = 0; row < layout.rows; ++row) {
-      for (int group = 0; group < layout.num_groups; ++group) QuantizeSpan(layout, row, group, page, encoded);
+  if (layout.FitsBothWays()) {
+    once.Reset(layout);
+    std::copy(page.x.begin(), page.x.end(), once.x.begin());
+    std::vector<uint8_t> bytes(layout.differences);
+    FitParts(layout, start, layout.rounds, page, encoded);
+    FitParts(layout, start, /*rounds=*/0, once, bytes.data());
+    if (SquaredError(layout, once) < SquaredError(layout, page)) {
+      std::swap(page, once);
+      std::copy(bytes.begin(), bytes.end(), encoded);
     }
-    if (fit) fit->Fit(page, encoded);
-    if (!fit || round >= layout.rounds) break;
-    SubtractLowRank(page);
+  } else {
+    FitParts(layout, start, layout.rounds, page, encoded);
   }
   Pack(layout, page.codes, encoded);
   AddLowRank(layout, encoded, page.decoded);

@@ -120,35 +120,46 @@ void Interleave(const uint8_t* from, size_t size, uint8_t* to) {
   }
 }
 
+// kRank rows of products, from n on: as many columns as give enough sums to add to while the last additions
+// are under way.
+template <size_t kRank, size_t kColumns>
+HWY_INLINE void MultiplyColumnsAt(const double* m, size_t count, size_t width, const double* weights,
+                                  size_t n, double* products) {
+  const DD dd;
+  constexpr size_t kVecs = kColumns / hn::MaxLanes(dd);
+  const size_t N = hn::Lanes(dd);
+  hn::Vec<DD> sum[kRank][kVecs];
+  HWY_UNROLL(4)
+  for (size_t j = 0; j < kRank; ++j) {
+    HWY_UNROLL(4)
+    for (size_t v = 0; v < kVecs; ++v) sum[j][v] = hn::Zero(dd);
+  }
+  for (size_t k = 0; k < count; ++k) {
+    HWY_UNROLL(4)
+    for (size_t j = 0; j < kRank; ++j) {
+      const auto weight = hn::Set(dd, weights[j * count + k]);
+      HWY_UNROLL(4)
+      for (size_t v = 0; v < kVecs; ++v) {
+        sum[j][v] = hn::Add(sum[j][v], hn::Mul(weight, hn::LoadU(dd, m + k * width + n + v * N)));
+      }
+    }
+  }
+  HWY_UNROLL(4)
+  for (size_t j = 0; j < kRank; ++j) {
+    HWY_UNROLL(4)
+    for (size_t v = 0; v < kVecs; ++v) hn::StoreU(sum[j][v], dd, products + j * width + n + v * N);
+  }
+}
+
 template <size_t kRank>
 HWY_INLINE void MultiplyColumns(const double* m, size_t count, size_t width, const double* weights,
                                 double* products) {
-  const DD dd;
-  constexpr size_t kVecs = 8 / hn::MaxLanes(dd);
-  const size_t N = hn::Lanes(dd);
-  for (size_t n = 0; n < width; n += 8) {
-    hn::Vec<DD> sum[kRank][kVecs];
-    HWY_UNROLL(4)
-    for (size_t j = 0; j < kRank; ++j) {
-      HWY_UNROLL(4)
-      for (size_t v = 0; v < kVecs; ++v) sum[j][v] = hn::Zero(dd);
-    }
-    for (size_t k = 0; k < count; ++k) {
-      HWY_UNROLL(4)
-      for (size_t j = 0; j < kRank; ++j) {
-        const auto weight = hn::Set(dd, weights[j * count + k]);
-        HWY_UNROLL(4)
-        for (size_t v = 0; v < kVecs; ++v) {
-          sum[j][v] = hn::Add(sum[j][v], hn::Mul(weight, hn::LoadU(dd, m + k * width + n + v * N)));
-        }
-      }
-    }
-    HWY_UNROLL(4)
-    for (size_t j = 0; j < kRank; ++j) {
-      HWY_UNROLL(4)
-      for (size_t v = 0; v < kVecs; ++v) hn::StoreU(sum[j][v], dd, products + j * width + n + v * N);
-    }
+  constexpr size_t kColumns = hn::MaxLanes(DD()) == 8 && kRank < 4 ? 32 : 8;
+  size_t n = 0;
+  for (; n + kColumns <= width; n += kColumns) {
+    MultiplyColumnsAt<kRank, kColumns>(m, count, width, weights, n, products);
   }
+  for (; n < width; n += 8) MultiplyColumnsAt<kRank, 8>(m, count, width, weights, n, products);
 }
 
 void Multiply(const double* m, size_t count, size_t width, const double* weights, size_t rank,
@@ -156,6 +167,9 @@ void Multiply(const double* m, size_t count, size_t width, const double* weights
   size_t j = 0;
   for (; j + 4 <= rank; j += 4) {
     MultiplyColumns<4>(m, count, width, weights + j * count, products + j * width);
+  }
+  for (; j + 2 <= rank; j += 2) {
+    MultiplyColumns<2>(m, count, width, weights + j * count, products + j * width);
   }
   for (; j < rank; ++j) MultiplyColumns<1>(m, count, width, weights + j * count, products + j * width);
 }
@@ -186,12 +200,16 @@ HWY_INLINE void MultiplyRow(const double* row, size_t width, const double* weigh
 void MultiplyRows(const double* m, size_t count, size_t width, const double* weights, size_t rank,
                   double* products) {
   for (size_t k = 0; k < count; ++k) {
+    const double* row = m + k * width;
     size_t j = 0;
     for (; j + 4 <= rank; j += 4) {
-      MultiplyRow<4>(m + k * width, width, weights + j * width, products + j * count + k, count);
+      MultiplyRow<4>(row, width, weights + j * width, products + j * count + k, count);
+    }
+    for (; j + 2 <= rank; j += 2) {
+      MultiplyRow<2>(row, width, weights + j * width, products + j * count + k, count);
     }
     for (; j < rank; ++j) {
-      MultiplyRow<1>(m + k * width, width, weights + j * width, products + j * count + k, count);
+      MultiplyRow<1>(row, width, weights + j * width, products + j * count + k, count);
     }
   }
 }
@@ -224,6 +242,31 @@ void Residual(const float* x, const float* decoded, const float* low_rank, const
     const auto part = hn::IfThenZeroElse(out, hn::LoadU(df, decoded + i));
     hn::StoreU(hn::Sub(hn::PromoteTo(dd, whole), hn::PromoteTo(dd, part)), dd, left + i);
   }
+}
+
+double SquaredError(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+                    size_t size) {
+  const DD dd;
+  const hn::Rebind<float, DD> df;
+  const hn::Rebind<int32_t, DD> di;
+  const hn::Rebind<uint8_t, DD> db;
+  const size_t N = hn::Lanes(dd);
+  EightSums eight;
+  eight.Clear();
+  for (size_t n = 0; n < size; n += 8) {
+    HWY_UNROLL(4)
+    for (size_t v = 0; v < EightSums::kVecs; ++v) {
+      const size_t i = n + v * N;
+      const auto flag = hn::PromoteTo(di, hn::LoadU(db, outlier + i));
+      const auto out = hn::RebindMask(df, hn::Ne(flag, hn::Zero(di)));
+      const auto load = [&](const float* from) {
+        return hn::PromoteTo(dd, hn::IfThenZeroElse(out, hn::LoadU(df, from + i)));
+      };
+      const auto error = hn::Sub(hn::Sub(load(x), load(decoded)), load(low_rank));
+      eight.sum[v] = hn::Add(eight.sum[v], hn::Mul(error, error));
+    }
+  }
+  return eight.Total();
 }
 
 void Subtract(const float* x, const float* low_rank, size_t size, float* rest) {
@@ -284,6 +327,10 @@ void ResidualTarget(const float* x, const float* decoded, const float* low_rank,
                     size_t size, double* left) {
   gear::Residual(x, decoded, low_rank, outlier, size, left);
 }
+double SquaredErrorTarget(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+                          size_t size) {
+  return gear::SquaredError(x, decoded, low_rank, outlier, size);
+}
 void SubtractTarget(const float* x, const float* low_rank, size_t size, float* rest) {
   gear::Subtract(x, low_rank, size, rest);
 }
@@ -309,6 +356,7 @@ HWY_EXPORT(MultiplyRowsTarget);
 HWY_EXPORT(DotTarget);
 HWY_EXPORT(SumTarget);
 HWY_EXPORT(ResidualTarget);
+HWY_EXPORT(SquaredErrorTarget);
 HWY_EXPORT(SubtractTarget);
 HWY_EXPORT(AddProductsTarget);
 HWY_EXPORT(ClampTarget);
@@ -341,6 +389,10 @@ double SumGear(const float* x, size_t size) { return HWY_DYNAMIC_DISPATCH(SumTar
 void GearResidual(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
                   size_t size, double* left) {
   HWY_DYNAMIC_DISPATCH(ResidualTarget)(x, decoded, low_rank, outlier, size, left);
+}
+double GearSquaredError(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+                        size_t size) {
+  return HWY_DYNAMIC_DISPATCH(SquaredErrorTarget)(x, decoded, low_rank, outlier, size);
 }
 void SubtractGear(const float* x, const float* low_rank, size_t size, float* rest) {
   HWY_DYNAMIC_DISPATCH(SubtractTarget)(x, low_rank, size, rest);

@@ -44,6 +44,9 @@ double SumGear(const float* x, size_t size);
 // anything: it is asked to stay as it is.
 void GearResidual(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
                   size_t size, double* left);
+// Sum of (x - decoded - low_rank)^2 over elements that are no outliers. size: a multiple of 8.
+double GearSquaredError(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+                        size_t size);
 // rest = x - low_rank, clamped as finite.h says.
 void SubtractGear(const float* x, const float* low_rank, size_t size, float* rest);
 

@@ -37,6 +37,8 @@ struct GearLayout {
   int rank, entries;
   // Of fitting D to what L leaves, then L to what D leaves. 0: D is fitted first, then L, once.
   int rounds;
+  // Whether parts are fitted in turns and once, and the fit of less squared error is kept.
+  bool FitsBothWays() const { return rounds > 0 && bits == 2; }
   ByteCounts count;
   // Offsets. Codes are at 0.
   size_t scales, zeros;  // f16 [num_groups, rows]

@@ -183,8 +183,8 @@ std::vector<double> Difference(std::vector<double> a, const std::vector<double>&
   return a;
 }
 
-GearResult ApproximateUnit(const GearMethod& method, Part part, const TensorShape& shape,
-                           const std::vector<double>& x) {
+GearResult FitUnit(const GearMethod& method, Part part, const TensorShape& shape,
+                   const std::vector<double>& x) {
   GearResult result{x, std::vector<double>(x.size()), std::vector<bool>(x.size())};
   const std::vector<Group> groups = MakeGroups(part, method.backbone, method.group, shape);
   LowRankTerm term(method, shape);
@@ -209,6 +209,24 @@ GearResult ApproximateUnit(const GearMethod& method, Part part, const TensorShap
     if (round >= method.rounds) break;
   }
   return result;
+}
+
+double SquaredError(const GearResult& result, const std::vector<double>& x) {
+  double sum = 0.0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (!result.outlier[i]) sum += SquareDistance(x[i], result.coded[i] + result.low_rank[i]);
+  }
+  return sum;
+}
+
+GearResult ApproximateUnit(const GearMethod& method, Part part, const TensorShape& shape,
+                           const std::vector<double>& x) {
+  GearResult in_turns = FitUnit(method, part, shape, x);
+  if (!method.both_ways) return in_turns;
+  GearMethod published = method;
+  published.rounds = 0;
+  GearResult once = FitUnit(published, part, shape, x);
+  return SquaredError(once, x) < SquaredError(in_turns, x) ? once : in_turns;
 }
 
 }  // namespace

@@ -41,6 +41,8 @@ struct GearMethod {
   // S is chosen, and D and L are fitted in turns, this often: D to X - L, L to X - D (and, in the place of
   // outliers, to itself).
   int rounds = 0;
+  // With rounds: also as published, and of the two what leaves less squared error outside of outliers.
+  bool both_ways = false;
   bool int8_factors = false;       // L has the factors' rounding of the codecs
   std::vector<double> start = {};  // of the power iteration, [head_dim, rank]; empty: uniform numbers
 };

@@ -32,7 +32,7 @@ struct Row {
 
 // kivi is exactly the published method (its group of 64 tokens is a page), kcvt's values have groups of one
 // head instead of all heads, and gear chooses outliers and factors per page instead of per sequence; without
-// rounds=0, in turns.
+// rounds=0, in turns, and with 2 bits the better of both.
 TEST(GearPageTableTest, ErrorsAreAsMeasured) {
   const KvSample sample = MakeKvSample();
   const int d = sample.options.head_dim;
@@ -51,12 +51,12 @@ TEST(GearPageTableTest, ErrorsAreAsMeasured) {
       {"gear2:s=2%,rounds=0", 0.27085, 0.32785, 0.40323},
       {"gear2:r=4,s=2%,g=32,rounds=0", 0.23319, 0.28383, 0.35799},
       {"gearl4", 0.05338, 0.05761, 0.08392},
-      {"gearl2", 0.26428, 0.28417, 0.40392},
+      {"gearl2", 0.26762, 0.28971, 0.41292},
       {"gear4", 0.04163, 0.04297, 0.05506},
       {"gear4:kcvt=1", 0.04163, 0.04659, 0.05896},
-      {"gear2:r=4,s=2%", 0.20995, 0.21198, 0.25651},
-      {"gear2:s=2%", 0.24000, 0.27126, 0.35936},
-      {"gear2:r=4,s=2%,g=32", 0.18393, 0.18679, 0.23096},
+      {"gear2:r=4,s=2%", 0.20995, 0.21311, 0.25473},
+      {"gear2:s=2%", 0.24000, 0.27195, 0.35470},
+      {"gear2:r=4,s=2%,g=32", 0.18554, 0.18908, 0.23042},
   };
   for (const Row& row : rows) {
     const auto codec = ParseCodec(row.spec, d);
