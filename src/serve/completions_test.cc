@@ -485,6 +485,7 @@ TEST_F(CompletionsTest, ErrorsSayWhatIsWrongAsOpenAiDoes) {
   const HttpReply unknown = Call(ModelById, "", {{"model", "other"}});
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(Json::parse(unknown.body)["error"]["code"], "model_not_found");
+  EXPECT_EQ(Json::parse(unknown.body)["error"]["type"], "invalid_request_error");
   EXPECT_EQ(Json::parse(Call(ModelById, "", {{"model", "tiny"}}).body)["id"], "tiny");
 }
 

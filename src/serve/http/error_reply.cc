@@ -9,20 +9,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const char* TypeOf(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 403:
-      return "permission_error";
-    case 404:
-      return "not_found_error";
-    case 503:
-      return "overloaded_error";
-    default:
-      return status < 500 ? "invalid_request_error" : "server_error";
-  }
-}
+// As OpenAI has it, whose clients go by the status and the code.
+const char* TypeOf(int status) { return status < 500 ? "invalid_request_error" : "server_error"; }
 
 int StatusOfCode(ErrorCode code) {
   switch (code) {
