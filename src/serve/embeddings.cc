@@ -1,10 +1,10 @@
 // POST /v1/embeddings
 
 #include <bit>
-#include <cstring>
 #include <memory>
 #include <utility>
 
+#include "base/text/base64.h"
 #include "serve/completion_request.h"
 #include "serve/endpoints.h"
 #include "serve/generation.h"
@@ -15,19 +15,9 @@ namespace {
 
 constexpr size_t kMaxInputs = 2048;
 
-std::string Base64(const std::vector<float>& values) {
+std::string Base64Of(const std::vector<float>& values) {
   static_assert(std::endian::native == std::endian::little);
-  constexpr const char* kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::vector<unsigned char> bytes(values.size() * sizeof(float));
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    uint32_t bits = 0;
-    for (size_t j = 0; j < 3; ++j) bits = bits << 8 | (j < count ? bytes[i + j] : 0);
-    for (size_t j = 0; j < 4; ++j) text += j <= count ? kDigits[bits >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
+  return EncodeBase64({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
 class EmbeddingsReply : public ReplySource {
@@ -52,7 +42,7 @@ class EmbeddingsReply : public ReplySource {
       }
       data.push_back({{"object", "embedding"},
                       {"index", i},
-                      {"embedding", base64_ ? Json(Base64(result.embedding)) : Json(result.embedding)}});
+                      {"embedding", base64_ ? Json(Base64Of(result.embedding)) : Json(result.embedding)}});
     }
     reply.body =
         Dump({{"object", "list"},

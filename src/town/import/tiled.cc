@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text/trim.h"
+#include "town/import/tiled_layers.h"
 
 namespace throng::town {
 namespace {
@@ -67,14 +68,14 @@ class TiledMap {
   void ReadSize(const JsonView& map) {
     const std::string orientation = map.At("orientation").Text(0, 100);
     if (orientation != "orthogonal") map.At("orientation").Fail("\"orthogonal\"");
-    const std::optional<JsonView> infinite = map.Find("infinite");
-    if (infinite && infinite->Bool()) infinite->Fail("false: a map of a fixed size (Map > Map Properties)");
-    ground_.width = static_cast<int32_t>(map.At("width").Int(8, 1000));
-    ground_.height = static_cast<int32_t>(map.At("height").Int(8, 1000));
     tile_width_ = static_cast<double>(map.At("tilewidth").Int(1, 4096));
     tile_height_ = static_cast<double>(map.At("tileheight").Int(1, 4096));
-    ground_.solid.resize(static_cast<size_t>(ground_.width) * ground_.height);
-    owner_.resize(ground_.solid.size(), false);
+    area_ = AreaOf(map);
+    if (!map.GetProblems().Empty()) return;
+    ground_.width = area_.width;
+    ground_.height = area_.height;
+    ground_.solid.resize(area_.NumTiles());
+    owner_.resize(area_.NumTiles(), false);
   }
 
   void ReadTilesets(const JsonView& map) {
@@ -112,21 +113,11 @@ class TiledMap {
 
   void ReadTiles(const JsonView& layer) {
     const std::string name = TextOf(layer, "name");
-    for (const char* key : {"encoding", "compression"}) {
-      const std::string form = TextOf(layer, key);
-      if (form.empty() || form == "csv") continue;
-      layer.Find(key)->Fail("a layer of plain numbers (Map > Map Properties > Tile Layer Format: CSV)");
-      return;
-    }
-    if (layer.Find("chunks")) {
-      layer.Note("found chunks, which infinite maps have, allowed: a map of a fixed size");
-      return;
-    }
     const bool all = IsCollisionName(name) || Collides(layer);
-    const std::vector<JsonView> data = layer.At("data").Items(ground_.solid.size(), ground_.solid.size());
+    const std::vector<uint32_t> tiles = TilesOf(layer, area_);
     bool used = all;
-    for (size_t i = 0; i < data.size(); ++i) {
-      const auto tile = static_cast<uint32_t>(data[i].Int(0, 0xFFFFFFFF)) & kTileBits;
+    for (size_t i = 0; i < tiles.size(); ++i) {
+      const uint32_t tile = tiles[i] & kTileBits;
       const bool solid = tile != 0 && (all || solid_tiles_.contains(tile));
       used = used || solid;
       if (solid) ground_.solid[i] = true;
@@ -139,9 +130,7 @@ class TiledMap {
     // Tiled 1.9 wrote "class", all others write "type".
     const std::string type = Lower(TextOf(object, object.Find("class") ? "class" : "type"));
     if (type == "spot") {
-      const double x = object.At("x").Number(-1e9, 1e9);
-      const double y = object.At("y").Number(-1e9, 1e9);
-      spots_.push_back({{ToTile(x / tile_width_), ToTile(y / tile_height_)}, name});
+      spots_.push_back({{ToTile(LeftOf(object)), ToTile(TopOf(object))}, name});
       return;
     }
     for (const char* shape : {"point", "ellipse", "polygon", "polyline", "text", "template", "gid"}) {
@@ -156,11 +145,18 @@ class TiledMap {
     AddRegion(object, name, type == "home");
   }
 
+  // In tiles of the ground.
+  double LeftOf(const JsonView& object) const {
+    return object.At("x").Number(-1e9, 1e9) / tile_width_ - area_.x;
+  }
+  double TopOf(const JsonView& object) const {
+    return object.At("y").Number(-1e9, 1e9) / tile_height_ - area_.y;
+  }
   static int32_t ToTile(double tile) { return static_cast<int32_t>(std::floor(std::clamp(tile, -1e6, 1e6))); }
 
   void AddRegion(const JsonView& object, const std::string& name, bool is_home) {
-    const double x = object.At("x").Number(-1e9, 1e9) / tile_width_;
-    const double y = object.At("y").Number(-1e9, 1e9) / tile_height_;
+    const double x = LeftOf(object);
+    const double y = TopOf(object);
     const double right = x + object.At("width").Number(0, 1e9) / tile_width_;
     const double bottom = y + object.At("height").Number(0, 1e9) / tile_height_;
     DraftRegion region;
@@ -214,6 +210,7 @@ class TiledMap {
 
   ImportReport& report_;
   DraftGround ground_;
+  TiledArea area_;
   double tile_width_ = 1;
   double tile_height_ = 1;
   std::set<uint32_t> solid_tiles_;
@@ -224,11 +221,12 @@ class TiledMap {
 }  // namespace
 
 const char* const kTiledParts =
-    "  A layer named collision, collisions, walls or blocked, or with the property collides: all its\n"
-    "  tiles are wall; in other layers, those whose tileset gives them this property. Rectangles of\n"
-    "  objects, of the class place (or none) and home: their places, with the properties activities\n"
-    "  (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out: pictures, other\n"
-    "  shapes.\n";
+    "  Orthogonal maps; layers in CSV or in base64, also with zlib or gzip. An infinite map is the box\n"
+    "  around its chunks. A layer named collision, collisions, walls or blocked, or with the property\n"
+    "  collides: all its tiles are wall; in other layers, those whose tileset gives them this property.\n"
+    "  Rectangles of objects, of the class place (or none) and home: their places, with the properties\n"
+    "  activities (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out:\n"
+    "  pictures, other shapes.\n";
 
 bool IsTiled(const Json& json) {
   return json.is_object() && json.contains("layers") && json.contains("tilewidth");

@@ -1,5 +1,5 @@
-// A map of the Tiled editor in its JSON form (.tmj): orthogonal, of a fixed size, with layers as lists of
-// numbers.
+// A map of the Tiled editor in its JSON form (.tmj): orthogonal. How its layers are written is in
+// tiled_layers.h.
 #pragma once
 
 #include <string>
