@@ -35,7 +35,7 @@ std::optional<std::string> DecodeBase64(std::string_view text) {
     if (i % 4 != 3) continue;
     for (const int shift : {16, 8, 0}) bytes += static_cast<char>(bits >> shift);
   }
-  bytes.resize(bytes.size() - padding);
+  bytes.erase(bytes.size() - padding);
   return bytes;
 }
 
