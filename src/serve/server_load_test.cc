@@ -20,7 +20,7 @@ TEST_F(ServerTest, TakesNoMoreThanItMay) {
   slow_ = false;
   first.join();
   EXPECT_EQ(status, 503);
-  EXPECT_EQ(json["error"]["type"], "overloaded_error");
+  EXPECT_EQ(json["error"]["type"], "server_error");
   EXPECT_EQ(Post(kChat, ChatBody()).first, 200);
 }
 

@@ -48,9 +48,9 @@ struct Noticed : sim::Intent {
   std::shared_ptr<const Memory> memory;
 };
 
-// Whether a prompt quotes what the agent has noticed or heard. In Generative Agents
-// (persona/prompt_template/run_gpt_prompt.py) those that divide the schedule into hours and tasks, and that
-// find place, object, emoji and event of an action, quote the schedule and the action alone.
+// Whether a prompt quotes what the agent has noticed or heard. In Generative Agents those that divide the
+// schedule into hours and tasks, and that find place, object, emoji and event of an action, quote the
+// schedule and the action alone.
 bool QuotesMemory(std::string_view function) {
   return !function.starts_with("action_") && !function.starts_with("object_") &&
          function != "task_decomposition" && function != "hourly_schedule";
