@@ -337,6 +337,7 @@ std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
     completion.spent_prompt_tokens = static_cast<int>(find.Int(7));
     completion.spent_output_tokens = static_cast<int>(find.Int(8));
     completion.served_by = find.Text(9);
+    answer->is_of_this_session = session_ != 0 && find.Int(11) == session_;
   }
   return answer;
 }

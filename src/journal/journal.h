@@ -114,6 +114,7 @@ struct JournalOptions {
 struct JournaledAnswer {
   Digest digest;  // of the request
   llm::Completion completion;
+  bool is_of_this_session = false;
 };
 
 struct AnsweredCall {

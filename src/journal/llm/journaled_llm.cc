@@ -46,7 +46,7 @@ bool JournaledLlm::Replays(const llm::Request& request) {
   const bool is_same = answer->digest == llm::DigestOfRequest(request);
   if (request.guess && !is_same) return false;
   if (!is_same) throw AnotherQuestion(journal_, request);
-  ++num_replayed_;
+  if (!answer->is_of_this_session) ++num_replayed_;  // a late guess may ask what a step has just asked
   answer->completion.id = request.id;
   if (answer->completion.error) kept_failures_.insert(request.key);
   replayed_.push_back(std::move(answer->completion));

@@ -188,8 +188,8 @@ inline constexpr const char* kFindIntention =
 inline constexpr const char* kDropIntention = "DELETE FROM intentions WHERE step=? AND agent=? AND call=?";
 inline constexpr const char* kFindAnswer =
     "SELECT digest, finish, text, prompt_tokens, output_tokens, cached_tokens, attempts, "
-    "spent_prompt_tokens, "
-    "spent_output_tokens, (SELECT name FROM servers WHERE id = server), error_code FROM answers "
+    "spent_prompt_tokens, spent_output_tokens, (SELECT name FROM servers WHERE id = server), error_code, "
+    "coalesce(session, 0) FROM answers "
     "WHERE step=? AND agent=? AND call=?";
 inline constexpr const char* kAddCommit = "INSERT INTO commits VALUES(?,?,?,?)";
 inline constexpr const char* kFindCommits = "SELECT first, digest FROM commits WHERE step=?";

@@ -80,12 +80,14 @@ void GuessedRequests::Ask(llm::Request&& request, PendingCall& guessing, double 
   guesses_[guess->request.key].push_back(std::move(guess));
 }
 
-void GuessedRequests::Adopt(Guess& guess, PendingCall& confirmed) {
+void GuessedRequests::Adopt(Guess& guess, const llm::Request& request, PendingCall& confirmed) {
+  guess.request.memories = request.memories;
   guess.confirmed = &confirmed;
   llm_.Raise(guess.id, guess.request.priority);
 }
 
-void GuessedRequests::Confirm(Guess& guess) {
+void GuessedRequests::Confirm(Guess& guess, const llm::Request& request) {
+  guess.request.memories = request.memories;
   llm_.Confirm(guess.request, guess.completion);
   Close(guess);
   // From here on it is an ordinary call: guesses of the same step may use its answer.

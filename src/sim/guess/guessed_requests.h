@@ -53,10 +53,11 @@ class GuessedRequests {
   bool IsWorthAsking(const llm::Request& request, double chance) const;
   void Ask(llm::Request&& request, PendingCall& guessing, double chance);
 
-  // A confirmed step asks the same as a guess in flight, and waits for its answer.
-  void Adopt(Guess& guess, PendingCall& confirmed);
+  // A confirmed step's request is the same as a guess in flight, but for what belongs to no digest. It waits
+  // for its answer.
+  void Adopt(Guess& guess, const llm::Request& request, PendingCall& confirmed);
   // Confirms a guess that is done: a confirmed step asks the same and takes its answer.
-  void Confirm(Guess& guess);
+  void Confirm(Guess& guess, const llm::Request& request);
 
   // Notes a confirmed step's call that no guess had asked, and its answer: guesses of the same step use it.
   void NoteAsked(uint64_t id, const llm::CallKey& key, const Digest& digest);

@@ -290,11 +290,11 @@ bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
   GuessedRequests::Guess* guess = requests_.Find(request.key, call.request_digest);
   if (guess == nullptr) return false;
   if (!guess->done) {
-    requests_.Adopt(*guess, call);
+    requests_.Adopt(*guess, request, call);
     ++agents_[request.key.agent].confirmed_calls;
     return true;
   }
-  requests_.Confirm(*guess);
+  requests_.Confirm(*guess, request);
   answer_ = guess->completion;
   call.answer = &answer_;
   return true;
