@@ -288,6 +288,7 @@ void Journal::EndSession(std::string_view outcome) {
   Touch();
   statement.Bind(std::string_view(NowUtc())).Bind(outcome).Run();
   Flush();
+  session_ = 0;
   LookBack();  // the run may be repeated from this journal without a session
 }
 

@@ -324,7 +324,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   std::unique_ptr<Moments> moments_;  // null: none are kept
   Manifest manifest_;
   Manifest changed_;           // since the last session began
-  int64_t session_ = 0;        // 0: none has begun since the journal was opened
+  int64_t session_ = 0;        // 0: none goes on
   sim::Step known_steps_ = 0;  // these three: that have rows from before, which what is done again must equal
   sim::Step known_commits_end_ = 0;
   sim::Step known_data_end_ = 0;
