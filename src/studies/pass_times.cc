@@ -11,6 +11,8 @@ constexpr int kFew = 4;
 constexpr int kMany = 20;
 constexpr int kMost = 320;
 constexpr double kClearMs = 40;
+// Parts of a long prompt that are asked for at once: as many tokens, which see fewer before them.
+constexpr int kParts = 4;
 
 class Measurement {
  public:
@@ -67,9 +69,17 @@ PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_reque
     passes.pass_ms = fit.times;
     fit.request_ms = std::max(0.0, measurement.Ms(1, plan.near, 0) - passes.ComputeMs(plan.near));
   }
+  double attend_ms = 0;
+  if (const int part = plan.longest / kParts; part > 0) {
+    on_progress("tokens of a prompt, whole and in parts", part * kParts);
+    const double parts_ms = measurement.Ms(kParts, part, 0);
+    const double whole_ms = measurement.Ms(1, part * kParts, 0);
+    attend_ms = std::max(0.0, whole_ms - parts_ms) / (part * part * kParts * (kParts - 1) / 2.0);
+  }
+  fit.attend_us = attend_ms * 1e3;
   for (const int prompt : plan.prompts) {
     on_progress("tokens of a prompt", prompt);
-    add(prompt, measurement.Ms(1, prompt, 0) - fit.request_ms);
+    add(prompt, measurement.Ms(1, prompt, 0) - fit.request_ms - attend_ms * prompt * prompt / 2.0);
   }
   return fit;
 }

@@ -17,18 +17,20 @@ struct PassPlan {
   std::vector<int> prompts;  // lengths of prompts, ascending; those of a pass at most
   int near = 16;             // tokens of context, for `batches`
   int far = 512;             // tokens of context, to see what they cost
+  int longest = 512;         // of a prompt, to see what it costs to attend to itself; 0: is not asked for
   int repeats = 5;           // of each measurement; the shortest counts, as it was disturbed least
 };
 
 struct PassFit {
-  std::vector<llm::PassTime> times;  // of passes without contexts, rising
+  std::vector<llm::PassTime> times;  // of passes without attention, rising
   double kv_us = 0;                  // per token of context
+  double attend_us = 0;              // per prompt token and token that it sees
   double request_ms = 0;             // of a request, besides its passes
 };
 
 // Answers of 20 tokens (up to 320 on a fast server) and of 4 give the passes of so many rows, prompts those
-// of more. With `has_request_ms`, what the smallest prompt takes beyond a pass of as many rows is each
-// request's.
+// of more; a long prompt, beside four of a quarter of its length, tells what attention takes of that. With
+// `has_request_ms`, what the smallest prompt takes beyond a pass of as many rows is each request's.
 PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_request_ms,
                   const std::function<void(const char* what, int n)>& on_progress);
 

@@ -26,13 +26,14 @@ TimeRequests Timed(const llm::LatencyOptions& options) {
 
 TEST(PassTimes, TheFitFindsTheParametersOfAServer) {
   llm::LatencyOptions truth = llm::LatencyOptions::Parse(
-      "pass_ms=1:2/4:3/16:6/64:12/512:90,kv_us=2,overhead_ms=0,mixed=1,"
+      "pass_ms=1:2/4:3/16:6/64:12/512:90,kv_us=2,attend_us=0.3,overhead_ms=0,mixed=1,"
       "kv_tokens=1000000,request_ms=5");
   PassPlan plan;
   plan.batches = {1, 4, 16, 64};
   plan.prompts = {128, 512};
   const PassFit fit = FitPasses(Timed(truth), plan, /*has_request_ms=*/true, [](const char*, int) {});
   EXPECT_NEAR(fit.kv_us, 2, 0.02);
+  EXPECT_NEAR(fit.attend_us, 0.3, 1e-9);
   EXPECT_NEAR(fit.request_ms, 5, 0.1);
   ASSERT_EQ(fit.times.size(), 6u);
   for (const llm::PassTime& time : fit.times) {

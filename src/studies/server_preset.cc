@@ -70,6 +70,7 @@ std::string MeasureServer(engine::LocalOptions options) {
   engine::LocalModel model(options);
   PassPlan plan;
   plan.far = std::min(plan.far, model.Options().max_context - 32);
+  plan.longest = plan.far;
   for (const int batch : kBatches) {
     if (batch <= options.max_batch) plan.batches.push_back(batch);
   }
@@ -80,9 +81,10 @@ std::string MeasureServer(engine::LocalOptions options) {
   const PassFit fit =
       FitPasses([&](int count, int prompt, int more) { return requests.Ms(count, prompt, more); }, plan,
                 /*has_request_ms=*/false, [](const char*, int) {});
-  return fmt::format("latency:pass_ms={},kv_us={:.4f},overhead_ms=0,chunk={},batch={},mixed=1,prefix={}",
-                     llm::PassTimesText(fit.times), fit.kv_us, options.step_tokens, options.max_batch,
-                     kPrefix);
+  return fmt::format(
+      "latency:pass_ms={},kv_us={:.4f},attend_us={:.4g},overhead_ms=0,chunk={},batch={},mixed=1,prefix={}",
+      llm::PassTimesText(fit.times), fit.kv_us, fit.attend_us, options.step_tokens, options.max_batch,
+      kPrefix);
 }
 
 std::string ServerOf(const std::string& preset) {

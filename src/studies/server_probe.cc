@@ -73,6 +73,7 @@ nlohmann::ordered_json ProbeServer(const ProbeFlags& flags) {
   PassPlan plan;
   plan.near = std::max(plan.near, words.LeastTokens() + 8 * words.TokensPerWord());
   plan.far = std::max(plan.near, std::min(plan.far, flags.longest_prompt));
+  plan.longest = flags.longest_prompt;
   plan.repeats = 3;
   plan.batches = UpTo({1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128}, 0, flags.batch);
   plan.prompts = UpTo({192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192},
@@ -84,17 +85,18 @@ nlohmann::ordered_json ProbeServer(const ProbeFlags& flags) {
                 [&](const char* what, int n) { flags.on_progress(fmt::format("{} {}", n, what)); });
   nlohmann::ordered_json passes = nlohmann::ordered_json::array();
   for (const llm::PassTime& pass : fit.times) passes.push_back({pass.tokens, pass.ms});
-  return {
-      {"server", options.Address()},
-      {"latency",
-       fmt::format("pass_ms={},kv_us={:.4f},overhead_ms=0,request_ms={:.4g},chunk={},batch={},kv_tokens={},"
-                   "mixed={}",
-                   llm::PassTimesText(fit.times), fit.kv_us, fit.request_ms, flags.chunk, flags.batch,
-                   flags.kv_tokens, flags.mixed ? 1 : 0)},
-      {"tokens_per_word", words.TokensPerWord()},
-      {"request_ms", fit.request_ms},
-      {"kv_us", fit.kv_us},
-      {"passes", passes}};
+  return {{"server", options.Address()},
+          {"latency",
+           fmt::format(
+               "pass_ms={},kv_us={:.4f},attend_us={:.4g},overhead_ms=0,request_ms={:.4g},chunk={},batch={},"
+               "kv_tokens={},mixed={}",
+               llm::PassTimesText(fit.times), fit.kv_us, fit.attend_us, fit.request_ms, flags.chunk,
+               flags.batch, flags.kv_tokens, flags.mixed ? 1 : 0)},
+          {"tokens_per_word", words.TokensPerWord()},
+          {"request_ms", fit.request_ms},
+          {"kv_us", fit.kv_us},
+          {"attend_us", fit.attend_us},
+          {"passes", passes}};
 }
 
 }  // namespace throng::studies

@@ -20,8 +20,8 @@ struct ProbeFlags {
 
 // Asks the server for some minutes at most, as if it had nothing else to do, and fits the model's parameters
 // to it. Returns {"server", "model", "latency": parameters of LatencyOptions, "tokens_per_word",
-// "request_ms", "passes": [[tokens, ms]], "kv_us"}; such a file is a preset (llm/backends/latency_presets.h).
-// Throws what the server fails with.
+// "request_ms", "kv_us", "attend_us", "passes": [[tokens, ms]]}; such a file is a preset
+// (llm/backends/latency_presets.h). Throws what the server fails with.
 nlohmann::ordered_json ProbeServer(const ProbeFlags& flags);
 
 }  // namespace throng::studies

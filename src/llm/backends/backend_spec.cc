@@ -34,7 +34,7 @@ constexpr BackendKind kBackends[] = {
        return std::make_unique<LatencyLlm>(LatencyOptions::Parse(ValuesOf(spec)));
      },
      "latency[:replicas=8,batch=64]      made-up answers, timed by a model of a server; more: "
-     "weights_ms, token_ms, kv_us,\n"
+     "weights_ms, token_ms, kv_us, attend_us,\n"
      "                                   overhead_ms, chunk, kv_tokens, cached, priorities, seed\n"},
     {"replay", "replay:FILE", false, nullptr,
      "replay:FILE                        the answers of a journal\n"},

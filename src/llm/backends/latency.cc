@@ -85,6 +85,7 @@ LatencyOptions LatencyOptions::Parse(std::string_view text) {
   options.active = values.Number("active", options.active, 0.0, 1.0);
   options.token_ms = values.Number("token_ms", options.token_ms, 0.0, 1e6);
   options.kv_us = values.Number("kv_us", options.kv_us, 0.0, 1e6);
+  options.attend_us = values.Number("attend_us", options.attend_us, 0.0, 1e6);
   if (const std::string times = values.Text("pass_ms", ""); !times.empty())
     options.pass_ms = ParsePassTimes(times);
   options.overhead_ms = values.Number("overhead_ms", options.overhead_ms, 0.0, 1e6);
@@ -157,7 +158,8 @@ double LatencyLlm::RunSeconds(const Replica& replica, int64_t iterations) const 
   const double compute = options_.ComputeMs(tokens);
   const double context =
       Decodes(replica) ? static_cast<double>(replica.context) * j + decoding * j * (j - 1) / 2 : 0;
-  return j * (compute + options_.overhead_ms) * 1e-3 + context * options_.kv_us * 1e-6;
+  return j * (compute + options_.overhead_ms) * 1e-3 + context * options_.kv_us * 1e-6 +
+         replica.run_seen * options_.attend_us * 1e-6;
 }
 
 void LatencyLlm::Arrive() {
@@ -225,12 +227,17 @@ void LatencyLlm::CutRun(Replica& replica) {
 
 void LatencyLlm::Plan(Replica& replica) {
   replica.run_prompt = 0;
+  replica.run_seen = 0;
   replica.run_prefills.clear();
   if (!replica.prefilling.empty() && replica.burst_left == 0) {
     for (const auto& [priority, number] : replica.prefilling) {
       if (replica.run_prompt == options_.chunk) break;
       replica.run_prefills.push_back(number);
-      replica.run_prompt = std::min(options_.chunk, replica.run_prompt + sequences_.at(number).prompt_left);
+      const Sequence& sequence = sequences_.at(number);
+      const int taken = std::min(options_.chunk - replica.run_prompt, sequence.prompt_left);
+      const double before = std::max(sequence.completion.prompt_tokens - sequence.prompt_left, 0);
+      replica.run_prompt += taken;
+      replica.run_seen += taken * (before + taken / 2.0);
     }
     replica.run = 1;
   } else if (!replica.decoding.empty()) {
@@ -401,6 +408,7 @@ std::string LatencyLlm::Identity() const {
       options_.round_robin ? 1 : 0, options_.cached, options_.priorities ? 1 : 0, options_.seed);
   // Named only where given, so that journals of before go on.
   if (!options_.pass_ms.empty()) identity += " pass_ms=" + PassTimesText(options_.pass_ms);
+  if (options_.attend_us > 0) identity += fmt::format(" attend_us={}", options_.attend_us);
   if (options_.request_ms > 0) identity += fmt::format(" request_ms={}", options_.request_ms);
   if (options_.prefix > 0) identity += fmt::format(" prefix={}", options_.prefix);
   if (options_.burst > 1) identity += fmt::format(" burst={}", options_.burst);

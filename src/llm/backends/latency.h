@@ -18,9 +18,10 @@
 namespace throng::llm {
 
 // One iteration with n decoding sequences, whose contexts have c tokens together, and p prompt tokens takes
-//   max(weights, (n + p) * token) + c * kv + overhead:
-// the limit is reading the weights once or arithmetic, and each decoding sequence reads its cache. Without
-// `mixed` nothing decodes (n = c = 0) in an iteration that has prompt tokens. If each token uses only a share
+//   max(weights, (n + p) * token) + c * kv + s * attend + overhead,
+// if the prompt tokens see s tokens before them together: the limit is reading the weights once or
+// arithmetic, each decoding sequence reads its cache, and prompts attend to themselves. Without `mixed`
+// nothing decodes (n = c = 0) in an iteration that has prompt tokens. If each token uses only a share
 // `active` of the weights (a mixture of experts), 1 - (1 - active)^(n + p) of them are read. `pass_ms` has
 // measured times instead of the maximum. The defaults: an
 // 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about 60 of 121 TFLOP/s;
@@ -35,7 +36,8 @@ struct LatencyOptions {
   double weights_ms = 58;
   double active = 1;
   double token_ms = 0.33;
-  double kv_us = 0.44;  // per token of context
+  double kv_us = 0.44;   // per token of context
+  double attend_us = 0;  // per prompt token and token that it sees
   // By ascending tokens, with straight lines between and after them; empty: as weights_ms, active and
   // token_ms say.
   std::vector<PassTime> pass_ms{};
@@ -60,7 +62,7 @@ struct LatencyOptions {
   // is not said. Throws kInvalid.
   static LatencyOptions Parse(std::string_view text);
 
-  double ComputeMs(double tokens) const;  // of an iteration with so many, without contexts and overhead
+  double ComputeMs(double tokens) const;  // of an iteration with so many, without attention and overhead
 };
 
 // "1:8.3/2:9.5"
@@ -105,6 +107,7 @@ class LatencyLlm : public Llm {
     int64_t run = 0;                     // iterations of the run; 0: idle
     int64_t burst_left = 0;              // decoding iterations before requests are admitted again
     int run_prompt = 0;                  // prompt tokens of its one iteration
+    double run_seen = 0;                 // tokens that each of those sees, together
     std::vector<uint64_t> run_prefills;  // the sequences that those belong to
     double run_start = 0;
     double run_end = 0;

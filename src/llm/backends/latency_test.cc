@@ -51,6 +51,20 @@ TEST(LatencyLlm, OneCallIsItsPromptAndItsTokens) {
   EXPECT_NEAR(Times(llm).at(1), 0.350, 1e-9);
 }
 
+TEST(LatencyLlm, PromptsAttendToThemselves) {
+  LatencyOptions options = Simple();
+  options.attend_us = 2;
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(250, 1));
+  // 250 ms, and 250 tokens that see 125 on average, whatever the chunks are.
+  EXPECT_NEAR(Times(llm).at(1), 0.250 + 250 * 125 * 2e-6, 1e-9);
+  options.cached = 0.6;
+  Numbered<LatencyLlm> cached(options);
+  cached.Send(Sized(250, 1));
+  // The last 100 see 200 on average.
+  EXPECT_NEAR(Times(cached).at(1), 0.100 + 100 * 200 * 2e-6, 1e-9);
+}
+
 TEST(LatencyLlm, ContextsCostTimeAsTheyGrow) {
   LatencyOptions options = Simple();
   options.kv_us = 1000;
