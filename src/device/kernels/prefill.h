@@ -29,19 +29,11 @@ struct PrefillTile {
   int first_query;     // where the first token is in queries, out, first_visible and thresholds
 };
 
-// One layer. Places in blocks are in bytes, those of KV head 0; heads are head_stride apart.
 struct PrefillArgs {
+  AttentionArgs attention;       // of at most kTileRows query heads for a KV head
   const PrefillTile* tiles;      // one for each x of the grid
-  const float* queries;          // [tokens, kv_heads, group, d] after rotation
-  float* out;                    // the same
-  const int32_t* first_visible;  // [tokens]: the first token that each sees; it never falls
-  const float* thresholds;       // [tokens], of SAS; null for the exact softmax
-  const float* sinks;            // as in DecodeArgs
-  float scale;                   // of scores
-  int group;                     // at most kTileRows
-  int64_t kv_heads;
-  int64_t keys, values, head_stride;                 // of sealed blocks
-  int64_t open_keys, open_values, open_head_stride;  // of open blocks
+  const int32_t* first_visible;  // [rows]: the first token that each sees; it never falls
+  const float* thresholds;       // [rows], of SAS; null for the exact softmax
 };
 
 // Grid: [tiles, kv_heads]. kSas: 1 for the SAS softmax, 0 for the exact one.
@@ -128,8 +120,9 @@ struct Prefill {
             AttendTiles(page, shared.pages.raw[raw], shared, rows);
             raw = 1 - raw;
           } else {
-            const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.head_stride;
-            AttendHalves(args, page, block + args.keys, block + args.values, shared, rows);
+            const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.attention.sealed.head_stride;
+            AttendHalves(args, page, block + args.attention.sealed.keys, block + args.attention.sealed.values,
+                         shared, rows);
           }
         }
         if constexpr (Page::kRotated) {
@@ -137,8 +130,9 @@ struct Prefill {
           for (int r = 0; r < 2; ++r) Page::RotateBack(shared.pages.signs[ThreadIndex()], rows[r].state.out);
         }
         if (tile.num_sealed / kSplitPages == split && tile.num_sealed % kSplitWarps == warp) {
-          const uint8_t* block = tile.open + BlockIndex().y * args.open_head_stride;
-          AttendHalves(args, tile.num_sealed, block + args.open_keys, block + args.open_values, shared, rows);
+          const uint8_t* block = tile.open + BlockIndex().y * args.attention.open.head_stride;
+          AttendHalves(args, tile.num_sealed, block + args.attention.open.keys,
+                       block + args.attention.open.values, shared, rows);
         }
         THRONG_UNROLL
         for (int r = 0; r < 2; ++r) MergeWarp(r, warp == 0, rows[r], shared);
@@ -169,23 +163,26 @@ struct Prefill {
   static THRONG_DEVICE void BeginRow(const Args& args, const PrefillTile& tile, int r, Row& to,
                                      Merged& total) {
     const int row = Warp() * 16 + Lane() / 4 + 8 * r;
-    const bool used = row < tile.num_tokens * args.group;
-    const int token = used ? row / args.group : 0;
-    const int head = used ? row % args.group : 0;
+    const bool used = row < tile.num_tokens * args.attention.group;
+    const int token = used ? row / args.attention.group : 0;
+    const int head = used ? row % args.attention.group : 0;
     const int kv_head = BlockIndex().y;
-    const int64_t at = (((tile.first_query + token) * args.kv_heads + kv_head) * args.group + head) * kDim;
-    to.query = args.queries + at;
-    to.out = used ? args.out + at : nullptr;
+    const int64_t at =
+        (((tile.first_query + token) * args.attention.kv_heads + kv_head) * args.attention.group + head) *
+        kDim;
+    to.query = args.attention.queries + at;
+    to.out = used ? args.attention.out + at : nullptr;
     to.position = tile.num_sealed * kPageTokens + tile.first_in_block + token;
     to.first_visible = args.first_visible[tile.first_query + token];
     to.threshold = kSas != 0 ? args.thresholds[tile.first_query + token] : 0.0f;
-    const bool sinks = args.sinks != nullptr;
-    total.max[r][ThreadIndex()] = sinks ? args.sinks[kv_head * args.group + head] : kHidden;
+    const bool sinks = args.attention.sinks != nullptr;
+    total.max[r][ThreadIndex()] =
+        sinks ? args.attention.sinks[kv_head * args.attention.group + head] : kHidden;
     total.sum[r][ThreadIndex()] = sinks ? 1.0f : 0.0f;
   }
 
   static THRONG_DEVICE float QueryElement(const Args& args, const Row& row, int channel) {
-    return Finite(row.query[channel] * args.scale);
+    return Finite(row.query[channel] * args.attention.scale);
   }
 
   // The threads' own parts of the first sealed page that is seen, from `page` on, as one group of copies.
@@ -194,10 +191,10 @@ struct Prefill {
                                       Raw& raw) {
     page = SealedFrom(page, first_page, tile.num_sealed);
     if (page < 0) return;
-    const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.head_stride;
+    const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.attention.sealed.head_stride;
     for (int e = 16 * ThreadIndex(); e < Tiles::kRawBytes; e += 16 * kThreads) {
-      CopyAsync(raw.keys + e, block + args.keys + e);
-      CopyAsync(raw.values + e, block + args.values + e);
+      CopyAsync(raw.keys + e, block + args.attention.sealed.keys + e);
+      CopyAsync(raw.values + e, block + args.attention.sealed.values + e);
     }
     CommitCopies();
   }

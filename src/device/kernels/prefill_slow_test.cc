@@ -14,6 +14,7 @@
 #include "base/half.h"
 #include "device/emulation/emulated_device.h"
 #include "device/kernels/all_kernels.h"
+#include "device/testing/codecs_on_device.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/codec_table.h"
@@ -227,49 +228,34 @@ std::vector<float> OnDevice(const PrefillOnDevice& shape, const Chunk& chunk, co
   const DeviceArray<float> out(*device, source.Queries().size());
   const DeviceArray<int32_t> device_first_visible(*device, std::span<const int32_t>(first_visible));
   const DeviceArray<float> sinks(*device, std::span<const float>(source.Sinks()));
-  const float* const given_sinks = chunk.sinks ? sinks.Data() : nullptr;
+  const AttentionArgs attention{.queries = queries.Data(),
+                                .out = out.Data(),
+                                .sinks = chunk.sinks ? sinks.Data() : nullptr,
+                                .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                                .group = chunk.group,
+                                .kv_heads = kHeads,
+                                .sealed = KeysThenValues(page_bytes),
+                                .open = KeysThenValues(open_bytes)};
   if (way == Way::kDecode) {
     const DeviceArray<DecodeSequence> device_tokens(*device, std::span<const DecodeSequence>(tokens));
     const int max_splits = last_block / kSplitPages + 1;
     const size_t parts = tokens.size() * kHeads * static_cast<size_t>(max_splits) * kGroupRows;
     const DeviceArray<float> split_max(*device, parts), split_sum(*device, parts),
         split_out(*device, parts * static_cast<size_t>(shape.head_dim));
-    const DecodeArgs args{.sequences = device_tokens.Data(),
-                          .queries = queries.Data(),
-                          .out = out.Data(),
+    const DecodeArgs args{.attention = attention,
+                          .sequences = device_tokens.Data(),
                           .split_max = split_max.Data(),
                           .split_sum = split_sum.Data(),
                           .split_out = split_out.Data(),
-                          .sinks = given_sinks,
-                          .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                          .group = chunk.group,
-                          .kv_heads = kHeads,
-                          .max_splits = max_splits,
-                          .keys = 0,
-                          .values = static_cast<int64_t>(page_bytes),
-                          .head_stride = static_cast<int64_t>(2 * page_bytes),
-                          .open_keys = 0,
-                          .open_values = static_cast<int64_t>(open_bytes),
-                          .open_head_stride = static_cast<int64_t>(2 * open_bytes)};
+                          .max_splits = max_splits};
     device->Launch(shape.decode, {max_splits, kHeads, chunk.tokens}, &args);
     device->Launch(shape.merge, {kHeads, chunk.tokens, 1}, &args);
     return out.ToHost();
   }
-  const PrefillArgs args{.tiles = device_tiles.Data(),
-                         .queries = queries.Data(),
-                         .out = out.Data(),
+  const PrefillArgs args{.attention = attention,
+                         .tiles = device_tiles.Data(),
                          .first_visible = device_first_visible.Data(),
-                         .thresholds = device_thresholds.Data(),
-                         .sinks = given_sinks,
-                         .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                         .group = chunk.group,
-                         .kv_heads = kHeads,
-                         .keys = 0,
-                         .values = static_cast<int64_t>(page_bytes),
-                         .head_stride = static_cast<int64_t>(2 * page_bytes),
-                         .open_keys = 0,
-                         .open_values = static_cast<int64_t>(open_bytes),
-                         .open_head_stride = static_cast<int64_t>(2 * open_bytes)};
+                         .thresholds = device_thresholds.Data()};
   device->Launch(shape.kernel, {static_cast<int>(tiles.size()), kHeads, 1}, &args);
   device->Wait();
   return out.ToHost();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "device/codec_kernels.h"
+#include "device/kernels/attention_args.h"
 #include "kv/codec_table.h"
 
 namespace throng::device {
@@ -22,6 +23,12 @@ inline std::vector<CodecKernels> CodecsOnDevice() {
 
 inline std::shared_ptr<const kv::Codec> MakeCodec(const CodecKernels& codec) {
   return kv::ParseCodec(codec.name, codec.head_dim);
+}
+
+// In blocks of [heads, keys and values, page].
+inline Places KeysThenValues(size_t page_bytes) {
+  const auto bytes = static_cast<int64_t>(page_bytes);
+  return {0, bytes, 2 * bytes};
 }
 
 inline bool IsNamed(const CodecKernels& codec, std::string_view begin) {
