@@ -151,7 +151,7 @@ void DeviceAttention::Attend(Pass& pass) const {
         .first_visible = view.first_visible.Data(),
         .thresholds = view.thresholds.Data(),
     };
-    pass.device.Launch(*pass.attention.prefill, {pass.num_tiles, config_.num_kv_heads, 1}, &args);
+    pass.device.Launch(pass.attention.prefill, {pass.num_tiles, config_.num_kv_heads, 1}, &args);
   }
   if (pass.num_tokens == 0) return;
   const size_t partial = Elements(pass.num_tokens, config_.num_kv_heads) *

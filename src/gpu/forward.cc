@@ -137,7 +137,7 @@ void DeviceModel::PlanRuns(std::span<const model::BatchItem> items) {
     for (int position = cache.NumTokens(); position < end;) {
       const int in_block = std::min(end - position, kTokens - position % kTokens);
       const int count = std::min(in_block, device::kTileRows / most_group_);
-      const bool is_tile = pass_.attention.prefill && count >= kMinTileTokens;
+      const bool is_tile = count >= kMinTileTokens;
       runs_.push_back({i, position, count, row, is_tile});
       if (is_tile) {
         ++pass_.num_tiles;

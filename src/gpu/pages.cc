@@ -62,7 +62,7 @@ AttentionKernels AttentionOf(const device::Device& device, const device::CodecKe
                     "KV codec {}: {} computes the softmax sas with flashq4, flashq2 and int8 alone",
                     codec.name, device.Name());
   }
-  return {*codec.decode_sas, *codec.merge_sas, codec.prefill_sas};
+  return {*codec.decode_sas, *codec.merge_sas, *codec.prefill_sas};
 }
 
 }  // namespace throng::gpu

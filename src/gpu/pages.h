@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "device/codec_kernels.h"
 #include "device/device.h"
@@ -18,8 +17,7 @@ device::Places OpenPlaces(const kv::BlockLayout& layout, int layer);
 
 // What computes attention with one kind of softmax.
 struct AttentionKernels {
-  device::KernelId decode, merge;
-  std::optional<device::KernelId> prefill;  // none: tokens attend one by one
+  device::KernelId decode, merge, prefill;
 };
 
 // The kernels for all pages of a layout. Throws kUnsupported, with one sentence, if the device has none.

@@ -159,7 +159,7 @@ double DecodeCall::BytesRead() const {
 PrefillCall::PrefillCall(Device& device, const CodecKernels& codec, int kv_heads, int group, int before,
                          int tokens, bool sas, int distinct)
     : device_(&device),
-      kernel_(sas ? *codec.prefill_sas : *codec.prefill),
+      kernel_(sas ? *codec.prefill_sas : codec.prefill),
       decode_(sas ? *codec.decode_sas : codec.decode),
       merge_(sas ? *codec.merge_sas : codec.merge),
       heads_(kv_heads * group),

@@ -1,13 +1,15 @@
 // Attention of a chunk of tokens to the pages before them and to their own block, causal.
 //
 // A block of threads takes a tile: up to 64 rows, of tokens of one block of the cache and all query heads
-// that share a KV head. Pages of integers come to shared memory one ahead of the one that is used, are
-// expanded to bytes once for all warps, and each warp multiplies its 16 rows with them. Pages of f16 are used
-// where they lie, and so is the tile's own block, which is open.
+// that share a KV head. Pages of flashq, int8 and rot come to shared memory one ahead of the one that is
+// used, are expanded to bytes once for all warps, and each warp multiplies its 16 rows with them. Other pages
+// are used where they lie, and so is the tile's own block, which is open.
 //
 // Pages come in the order in which Decode's warps and splits have them, and what was found is merged where
 // Decode merges, so a row has the bits that Decode gives it.
 #pragma once
+
+#include <type_traits>
 
 #include "device/intrinsics.h"
 #include "device/kernels/decode.h"
@@ -93,7 +95,7 @@ struct Prefill {
       if constexpr (Page::kRotated) shared.pages.signs[ThreadIndex()] = Page::SignsOfLane();
     } else {
       Tiles::KeepQueries([&](int r, int channel) { return QueryElement(args, rows[r], channel); },
-                         shared.pages);
+                         tile.num_tokens * args.attention.group - 16 * Warp(), shared.pages);
     }
     const int first_page = args.first_visible[tile.first_query] / kPageTokens;
     const int first_split = first_page / kSplitPages;
@@ -120,9 +122,13 @@ struct Prefill {
             AttendTiles(page, shared.pages.raw[raw], shared, rows);
             raw = 1 - raw;
           } else {
-            const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.attention.sealed.head_stride;
-            AttendHalves(args, page, block + args.attention.sealed.keys, block + args.attention.sealed.values,
-                         shared, rows);
+            const Places& places = args.attention.sealed;
+            const uint8_t* block = tile.sealed[page] + BlockIndex().y * places.head_stride;
+            if constexpr (std::is_same_v<Page, HalfPage<kDim>>) {
+              AttendHalves(args, page, block + places.keys, block + places.values, shared, rows);
+            } else {
+              AttendCodes(page, block + places.keys, block + places.values, shared, rows);
+            }
           }
         }
         if constexpr (Page::kRotated) {
@@ -130,9 +136,9 @@ struct Prefill {
           for (int r = 0; r < 2; ++r) Page::RotateBack(shared.pages.signs[ThreadIndex()], rows[r].state.out);
         }
         if (tile.num_sealed / kSplitPages == split && tile.num_sealed % kSplitWarps == warp) {
-          const uint8_t* block = tile.open + BlockIndex().y * args.attention.open.head_stride;
-          AttendHalves(args, tile.num_sealed, block + args.attention.open.keys,
-                       block + args.attention.open.values, shared, rows);
+          const Places& places = args.attention.open;
+          const uint8_t* block = tile.open + BlockIndex().y * places.head_stride;
+          AttendHalves(args, tile.num_sealed, block + places.keys, block + places.values, shared, rows);
         }
         THRONG_UNROLL
         for (int r = 0; r < 2; ++r) MergeWarp(r, warp == 0, rows[r], shared);
@@ -229,28 +235,53 @@ struct Prefill {
   // A page of f16, open or sealed.
   static THRONG_DEVICE void AttendHalves(const Args& args, int page, const uint8_t* keys,
                                          const uint8_t* values, const Shared& shared, Row (&rows)[2]) {
-    PageRow scores[2];
-    HalfPage<kDim>::template ScoreRows<2>(
-        keys,
-        [&](int s, uint32_t(&high)[4], uint32_t(&low)[4]) {
-          if constexpr (kExpands) {
-            HalfPage<kDim>::template SplitQueries<2>(
-                [&](int r, int channel) { return QueryElement(args, rows[r], channel); }, s, high, low);
-          } else {
-            Tiles::FindQueries(shared.pages, s, high, low);
-          }
+    AttendInPlace(
+        page, shared, rows,
+        [&](PageRow* scores) {
+          HalfPage<kDim>::template ScoreRows<2>(
+              keys,
+              [&](int s, uint32_t(&high)[4], uint32_t(&low)[4]) {
+                if constexpr (kExpands) {
+                  HalfPage<kDim>::template SplitQueries<2>(
+                      [&](int r, int channel) { return QueryElement(args, rows[r], channel); }, s, high, low);
+                } else {
+                  Tiles::FindQueries(shared.pages, s, high, low);
+                }
+              },
+              scores);
         },
-        scores);
+        [&](const PageRow* scores, const float*, const float* rescale, OutputRow<kDim>* out) {
+          HalfPage<kDim>::template MixRows<2>(values, scores, rescale, out);
+        });
+  }
+  // A sealed page of another kind that is used where it lies.
+  static THRONG_DEVICE void AttendCodes(int page, const uint8_t* keys, const uint8_t* values, Shared& shared,
+                                        Row (&rows)[2]) {
+    AttendInPlace(
+        page, shared, rows, [&](PageRow* scores) { Tiles::Score(keys, shared.pages, scores); },
+        [&](const PageRow* scores, const float* tops, const float* rescale, OutputRow<kDim>* out) {
+          Tiles::Mix(values, scores, tops, rescale, shared.pages, out);
+        });
+  }
+  // score(scores) and mix(probabilities, tops, rescale, out) are of both rows.
+  template <typename Score, typename Mix>
+  static THRONG_DEVICE void AttendInPlace(int page, const Shared& shared, Row (&rows)[2], const Score& score,
+                                          const Mix& mix) {
+    PageRow scores[2];
+    score(scores);
+    float tops[2];
     float rescale[2];
     OutputRow<kDim> out[2];
     const int first_in_page = page * kPageTokens;
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) {
       Hide(rows[r].first_visible - first_in_page, rows[r].position + 1 - first_in_page, scores[r]);
-      rescale[r] = SoftmaxOf(shared, scores[r], rows[r]).rescale;
+      const SoftmaxStep step = SoftmaxOf(shared, scores[r], rows[r]);
+      tops[r] = step.top;
+      rescale[r] = step.rescale;
       CopyRow(rows[r].state.out, out[r]);
     }
-    HalfPage<kDim>::template MixRows<2>(values, scores, rescale, out);
+    mix(scores, tops, rescale, out);
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) CopyRow(out[r], rows[r].state.out);
   }

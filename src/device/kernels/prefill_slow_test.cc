@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention/attention.h"
+#include "attention/reference.h"
 #include "attention/sas.h"
 #include "base/half.h"
 #include "device/emulation/emulated_device.h"
@@ -62,6 +63,26 @@ std::vector<PrefillOnDevice> Kernels() {
       {"rot2", 128, kPrefillRot2Dim128, kDecodeRot2Dim128, kMergeSplitsDim128},
       {"int4", 64, kPrefillInt4Dim64, kDecodeInt4Dim64, kMergeSplitsDim64},
       {"int4", 128, kPrefillInt4Dim128, kDecodeInt4Dim128, kMergeSplitsDim128},
+      {"kivi4", 64, kPrefillKivi4Dim64, kDecodeKivi4Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 1},
+      {"kivi4", 128, kPrefillKivi4Dim128, kDecodeKivi4Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"kivi2", 64, kPrefillKivi2Dim64, kDecodeKivi2Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 1},
+      {"kivi2", 128, kPrefillKivi2Dim128, kDecodeKivi2Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"gearl4", 64, kPrefillGearl4Dim64, kDecodeGearl4Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"gearl4", 128, kPrefillGearl4Dim128, kDecodeGearl4Dim128, kMergeSplitsDim128, SoftmaxKind::kExact,
+       5e-4, 1},
+      {"gearl2", 64, kPrefillGearl2Dim64, kDecodeGearl2Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"gearl2", 128, kPrefillGearl2Dim128, kDecodeGearl2Dim128, kMergeSplitsDim128, SoftmaxKind::kExact,
+       5e-4, 1},
+      {"gear4", 64, kPrefillGear4Dim64, kDecodeGear4Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 3},
+      {"gear4", 128, kPrefillGear4Dim128, kDecodeGear4Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       3},
+      {"gear2", 64, kPrefillGear2Dim64, kDecodeGear2Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 3},
+      {"gear2", 128, kPrefillGear2Dim128, kDecodeGear2Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       3},
       {"flashq4", 64, kPrefillFlashq4SasDim64, kDecodeFlashq4SasDim64, kMergeSplitsSasDim64, kSas,
        kSasTolerance, 4},
       {"flashq4", 128, kPrefillFlashq4SasDim128, kDecodeFlashq4SasDim128, kMergeSplitsSasDim128, kSas,
@@ -132,21 +153,22 @@ class ChunkInCache {
     attention::AttentionScratch scratch;
     for (int head = 0; head < kHeads; ++head) {
       const size_t at = static_cast<size_t>(head * chunk_.group) * d_;
-      attention::Attend({.cache = &cache_,
-                         .layer = 0,
-                         .kv_head = head,
-                         .group = chunk_.group,
-                         .first_token = 0,
-                         .num_tokens = chunk_.tokens,
-                         .queries = queries_.data() + at,
-                         .query_stride = RowFloats(),
-                         .out = out.data() + at,
-                         .out_stride = RowFloats(),
-                         .scale = 1.0f / std::sqrt(static_cast<float>(d_)),
-                         .window = chunk_.window,
-                         .softmax = softmax,
-                         .sinks = chunk_.sinks ? sinks_.data() + head * chunk_.group : nullptr},
-                        scratch);
+      const attention::AttentionJob job{
+          .cache = &cache_,
+          .layer = 0,
+          .kv_head = head,
+          .group = chunk_.group,
+          .first_token = 0,
+          .num_tokens = chunk_.tokens,
+          .queries = queries_.data() + at,
+          .query_stride = RowFloats(),
+          .out = out.data() + at,
+          .out_stride = RowFloats(),
+          .scale = 1.0f / std::sqrt(static_cast<float>(d_)),
+          .window = chunk_.window,
+          .softmax = softmax,
+          .sinks = chunk_.sinks ? sinks_.data() + head * chunk_.group : nullptr};
+      IsLikeDecoded(shape_.name) ? attention::AttendReference(job) : attention::Attend(job, scratch);
     }
     return out;
   }

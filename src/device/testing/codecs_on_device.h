@@ -31,8 +31,10 @@ inline Places KeysThenValues(size_t page_bytes) {
   return {0, bytes, 2 * bytes};
 }
 
-inline bool IsNamed(const CodecKernels& codec, std::string_view begin) {
-  return codec.name.substr(0, begin.size()) == begin;
+inline bool IsNamed(std::string_view codec, std::string_view begin) {
+  return codec.substr(0, begin.size()) == begin;
 }
+// Its results are those of decoded pages, closer than the processor's kernels.
+inline bool IsLikeDecoded(std::string_view codec) { return IsNamed(codec, "kivi") || IsNamed(codec, "gear"); }
 
 }  // namespace throng::device
