@@ -29,6 +29,7 @@ Arena::Arena(std::shared_ptr<device::Device> device, size_t budget_bytes)
       budget_bytes_((budget_bytes > 0 ? budget_bytes : device_->FreeBytes() / 16 * 15) / kAlignment *
                     kAlignment),
       memory_(AllocateAll(*device_, budget_bytes_)),
+      free_outside_(device_->FreeBytes()),
       free_(budget_bytes_) {}
 
 Arena::~Arena() { device_->Free(memory_); }
@@ -51,10 +52,13 @@ void Arena::Free(void* memory) noexcept {
   allocations_.erase(found);
 }
 
+size_t Arena::OutsideBytes() const { return free_outside_ - std::min(free_outside_, device_->FreeBytes()); }
+
 std::string Arena::Ledger() const {
-  return fmt::format("{} of {} are left; weights take {}, caches {}, passes {}", Human(FreeBytes()),
-                     Human(budget_bytes_), Human(TakenBytes(MemoryUse::kWeights)),
-                     Human(TakenBytes(MemoryUse::kCaches)), Human(TakenBytes(MemoryUse::kPasses)));
+  return fmt::format(
+      "{} of {} are left; weights take {}, caches {}, passes {}; outside of these {} are taken",
+      Human(FreeBytes()), Human(budget_bytes_), Human(TakenBytes(MemoryUse::kWeights)),
+      Human(TakenBytes(MemoryUse::kCaches)), Human(TakenBytes(MemoryUse::kPasses)), Human(OutsideBytes()));
 }
 
 }  // namespace throng::gpu

@@ -15,8 +15,7 @@ namespace throng::gpu {
 
 enum class MemoryUse { kWeights, kCaches, kPasses };  // kPasses: what a forward pass computes with
 
-// The device, but its memory is the arena's. What CUDA itself takes comes on top: its context, code of
-// kernels, graphs.
+// The device, but its memory is the arena's.
 class Arena final : public device::Device {
  public:
   // budget_bytes: 0: 15 of 16 of those that are free. Throws kExhausted if the device has not so many.
@@ -30,7 +29,11 @@ class Arena final : public device::Device {
   size_t BudgetBytes() const { return budget_bytes_; }
   size_t TakenBytes(MemoryUse use) const { return taken_[static_cast<size_t>(use)]; }
   size_t FreeBytes() const override { return free_.Bytes(); }
-  // "2.0 GB of 40.0 GB are left; weights take 16.0 GB, caches 20.0 GB, passes 2.0 GB"
+  // By how much the device's free memory has fallen since the arena has its own: what CUDA takes itself, for
+  // graphs and for code of kernels that is loaded at its first launch, and what other programs take.
+  size_t OutsideBytes() const;
+  // "2.0 GB of 40.0 GB are left; weights take 16.0 GB, caches 20.0 GB, passes 2.0 GB; outside of these 0.1 GB
+  // are taken"
   std::string Ledger() const;
 
   std::string Name() const override { return device_->Name(); }
@@ -55,6 +58,7 @@ class Arena final : public device::Device {
   const std::shared_ptr<device::Device> device_;
   const size_t budget_bytes_;
   uint8_t* const memory_;
+  const size_t free_outside_;  // bytes, at the start
   FreeRanges free_;
   MemoryUse use_ = MemoryUse::kWeights;
   std::unordered_map<const void*, Taken> allocations_;

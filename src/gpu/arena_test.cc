@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -80,7 +81,12 @@ TEST(Arena, SaysWhatTakesIt) {
   const device::DeviceArray<uint8_t> caches(arena, 2 << 20);
   arena.CountAs(kPasses);
   EXPECT_THROW(device::DeviceArray<uint8_t>(arena, (1 << 20) + 1), std::bad_alloc);
-  EXPECT_EQ(arena.Ledger(), "1.0 MB of 4.2 MB are left; weights take 1.0 MB, caches 2.1 MB, passes 0 B");
+  const std::string ledger = "1.0 MB of 4.2 MB are left; weights take 1.0 MB, caches 2.1 MB, passes 0 B; ";
+  EXPECT_EQ(arena.Ledger(), ledger + "outside of these 0 B are taken");
+  // The device takes memory itself, as CUDA does for graphs.
+  device->Allocate(3 << 20);
+  EXPECT_EQ(arena.OutsideBytes(), size_t{3} << 20);
+  EXPECT_EQ(arena.Ledger(), ledger + "outside of these 3.1 MB are taken");
 }
 
 TEST(Arena, ABudgetBeyondTheDeviceIsRefused) {

@@ -95,7 +95,6 @@ void DeviceAttention::Project(Pass& pass, const float* in) const {
 // Rotates queries and keys, and writes rows to open blocks.
 void DeviceAttention::Append(Pass& pass) const {
   const model::Rope* rope = config_.rope;
-  const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
   const device::AppendArgs args{
       .tokens = pass.append.Data(),
       .queries = pass.q.Data(),
@@ -106,9 +105,7 @@ void DeviceAttention::Append(Pass& pass) const {
       .halves = rope != nullptr && rope->rotation.halves ? 1 : 0,
       .group = config_.num_heads / config_.num_kv_heads,
       .kv_heads = config_.num_kv_heads,
-      .open_keys = open.keys,
-      .open_values = open.values,
-      .open_head_stride = open.head_stride,
+      .open = OpenPlaces(*pass.layout, config_.cache_layer),
   };
   pass.device.Launch(config_.key_dim == 64 ? KernelId::kAppendDim64 : KernelId::kAppendDim128,
                      {pass.rows, config_.num_kv_heads, 1}, &args);
@@ -117,8 +114,8 @@ void DeviceAttention::Append(Pass& pass) const {
 // Seals the blocks that are complete.
 void DeviceAttention::Seal(Pass& pass) const {
   if (!pass.codec->seal) {  // open pages become sealed ones as they are
-    const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
-    const Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
+    const device::Places open = OpenPlaces(*pass.layout, config_.cache_layer);
+    const device::Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
     const size_t bytes = static_cast<size_t>(2 * config_.num_kv_heads) * pass.codec->page_bytes;
     for (const Pass::Completed& block : pass.completed) {
       uint8_t* to = pass.layout->Slides(config_.cache_layer) ? block.sliding : block.base;
@@ -135,54 +132,37 @@ void DeviceAttention::Seal(Pass& pass) const {
 }
 
 void DeviceAttention::Attend(Pass& pass) const {
-  const Places sealed = SealedPlaces(*pass.layout, config_.cache_layer);
-  const Places open = OpenPlaces(*pass.layout, config_.cache_layer);
   const int view_index = pass.view_of[static_cast<size_t>(config_.cache_layer)];
   const Pass::View& view = pass.views[static_cast<size_t>(view_index)];
-  const float* const sinks = sinks_ ? sinks_->Data() : nullptr;
-  const int group = config_.num_heads / config_.num_kv_heads;
-  float* const out = pass.attended.Reserve(Elements(pass.rows, QueryDim()));
+  const device::AttentionArgs attention{
+      .queries = pass.q.Data(),
+      .out = pass.attended.Reserve(Elements(pass.rows, QueryDim())),
+      .sinks = sinks_ ? sinks_->Data() : nullptr,
+      .scale = config_.scale,
+      .group = config_.num_heads / config_.num_kv_heads,
+      .kv_heads = config_.num_kv_heads,
+      .sealed = SealedPlaces(*pass.layout, config_.cache_layer),
+      .open = OpenPlaces(*pass.layout, config_.cache_layer),
+  };
   if (pass.num_tiles > 0) {
     const device::PrefillArgs args{
+        .attention = attention,
         .tiles = view.tiles.Data(),
-        .queries = pass.q.Data(),
-        .out = out,
         .first_visible = view.first_visible.Data(),
         .thresholds = view.thresholds.Data(),
-        .sinks = sinks,
-        .scale = config_.scale,
-        .group = group,
-        .kv_heads = config_.num_kv_heads,
-        .keys = sealed.keys,
-        .values = sealed.values,
-        .head_stride = sealed.head_stride,
-        .open_keys = open.keys,
-        .open_values = open.values,
-        .open_head_stride = open.head_stride,
     };
-    pass.device.Launch(*pass.attention.prefill, {pass.num_tiles, config_.num_kv_heads, 1}, &args);
+    pass.device.Launch(pass.attention.prefill, {pass.num_tiles, config_.num_kv_heads, 1}, &args);
   }
   if (pass.num_tokens == 0) return;
   const size_t partial = Elements(pass.num_tokens, config_.num_kv_heads) *
                          static_cast<size_t>(pass.max_splits) * device::kGroupRows;
   const device::DecodeArgs args{
+      .attention = attention,
       .sequences = view.tokens.Data(),
-      .queries = pass.q.Data(),
-      .out = out,
       .split_max = pass.split_max.Reserve(partial),
       .split_sum = pass.split_sum.Reserve(partial),
       .split_out = pass.split_out.Reserve(partial * static_cast<size_t>(config_.key_dim)),
-      .sinks = sinks,
-      .scale = config_.scale,
-      .group = group,
-      .kv_heads = config_.num_kv_heads,
       .max_splits = pass.max_splits,
-      .keys = sealed.keys,
-      .values = sealed.values,
-      .head_stride = sealed.head_stride,
-      .open_keys = open.keys,
-      .open_values = open.values,
-      .open_head_stride = open.head_stride,
   };
   pass.device.Launch(pass.attention.decode, {pass.max_splits, config_.num_kv_heads, pass.num_tokens}, &args);
   pass.device.Launch(pass.attention.merge, {config_.num_kv_heads, pass.num_tokens, 1}, &args);

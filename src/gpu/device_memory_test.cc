@@ -108,7 +108,7 @@ TEST(DeviceMemory, AnArenaWithoutSoMuchMemorySaysIt) {
     EXPECT_EQ(error.Code(), ErrorCode::kExhausted);
     EXPECT_STREQ(error.what(),
                  "KV cache: emulated GPU has no memory for a budget of 3.1 MB: 1.0 MB of 1.0 MB are left; "
-                 "weights take 0 B, caches 0 B, passes 0 B");
+                 "weights take 0 B, caches 0 B, passes 0 B; outside of these 0 B are taken");
   }
   const DeviceMemory memory(arena, Layout(), size_t{1} << 19);
   EXPECT_EQ(arena->TakenBytes(MemoryUse::kCaches), size_t{1} << 19);

@@ -137,7 +137,7 @@ void DeviceModel::PlanRuns(std::span<const model::BatchItem> items) {
     for (int position = cache.NumTokens(); position < end;) {
       const int in_block = std::min(end - position, kTokens - position % kTokens);
       const int count = std::min(in_block, device::kTileRows / most_group_);
-      const bool is_tile = pass_.attention.prefill && count >= kMinTileTokens;
+      const bool is_tile = count >= kMinTileTokens;
       runs_.push_back({i, position, count, row, is_tile});
       if (is_tile) {
         ++pass_.num_tiles;
@@ -202,8 +202,8 @@ void DeviceModel::PlanSeals() {
   const kv::BlockLayout& layout = *pass_.layout;
   std::vector<device::SealJob> jobs;
   for (int layer = 0; layer < layout.NumLayers(); ++layer) {
-    const Places open = OpenPlaces(layout, layer);
-    const Places sealed = SealedPlaces(layout, layer);
+    const device::Places open = OpenPlaces(layout, layer);
+    const device::Places sealed = SealedPlaces(layout, layer);
     for (const Pass::Completed& block : pass_.completed) {
       uint8_t* const to = layout.Slides(layer) ? block.sliding : block.base;
       for (int head = 0; head < layout.layers.front().num_kv_heads; ++head) {

@@ -190,13 +190,16 @@ TEST_P(ForwardOnDevice, LogitsAreTheProcessors) {
 }
 
 // A sequence's logits do not depend on chunks, on others, or on the order of threads.
-TEST(ForwardOnDevice, RowsArePure) {
+class Rows : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Codecs, Rows, testing::Values("flashq4", "gear4"),
+                         [](const auto& info) { return std::string(info.param); });
+TEST_P(Rows, ArePure) {
   const auto bytes = Tiny().Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto tokens = RandomTokens(67, 1);
-  OnDevice device(file, "flashq4");
+  OnDevice device(file, GetParam());
   const auto expected = device.Run(tokens, {});
-  EXPECT_TRUE(kv::SameBits(OnDevice(file, "flashq4", 5).Run(tokens, {1, 63}), expected));
+  EXPECT_TRUE(kv::SameBits(OnDevice(file, GetParam(), 5).Run(tokens, {1, 63}), expected));
 
   const auto other_tokens = RandomTokens(30, 2);
   kv::SequenceCache sequence(device.pool);

@@ -17,14 +17,14 @@ int64_t Stride(size_t first, size_t second) { return static_cast<int64_t>(second
 
 }  // namespace
 
-Places SealedPlaces(const kv::BlockLayout& layout, int layer) {
+device::Places SealedPlaces(const kv::BlockLayout& layout, int layer) {
   const kv::PageSpec& first = layout.At(layer, 0);
   const bool one = layout.layers[static_cast<size_t>(layer)].num_kv_heads == 1;
   return {static_cast<int64_t>(first.keys_offset), static_cast<int64_t>(first.values_offset),
           one ? 0 : Stride(first.keys_offset, layout.At(layer, 1).keys_offset)};
 }
 
-Places OpenPlaces(const kv::BlockLayout& layout, int layer) {
+device::Places OpenPlaces(const kv::BlockLayout& layout, int layer) {
   const kv::PageSpec& first = layout.At(layer, 0);
   const bool one = layout.layers[static_cast<size_t>(layer)].num_kv_heads == 1;
   return {static_cast<int64_t>(first.open_keys_offset), static_cast<int64_t>(first.open_values_offset),
@@ -62,7 +62,7 @@ AttentionKernels AttentionOf(const device::Device& device, const device::CodecKe
                     "KV codec {}: {} computes the softmax sas with flashq4, flashq2 and int8 alone",
                     codec.name, device.Name());
   }
-  return {*codec.decode_sas, *codec.merge_sas, codec.prefill_sas};
+  return {*codec.decode_sas, *codec.merge_sas, *codec.prefill_sas};
 }
 
 }  // namespace throng::gpu

@@ -3,27 +3,21 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "device/codec_kernels.h"
 #include "device/device.h"
+#include "device/kernels/attention_args.h"
 #include "kv/block_layout.h"
 #include "kv/softmax_kind.h"
 
 namespace throng::gpu {
 
-// Where the pages of KV head 0 of a layer are in a block, in bytes; heads are head_stride apart.
-struct Places {
-  int64_t keys, values, head_stride;
-};
-
-Places SealedPlaces(const kv::BlockLayout& layout, int layer);
-Places OpenPlaces(const kv::BlockLayout& layout, int layer);
+device::Places SealedPlaces(const kv::BlockLayout& layout, int layer);
+device::Places OpenPlaces(const kv::BlockLayout& layout, int layer);
 
 // What computes attention with one kind of softmax.
 struct AttentionKernels {
-  device::KernelId decode, merge;
-  std::optional<device::KernelId> prefill;  // none: tokens attend one by one
+  device::KernelId decode, merge, prefill;
 };
 
 // The kernels for all pages of a layout. Throws kUnsupported, with one sentence, if the device has none.

@@ -76,7 +76,7 @@ class Check {
       if (tiny_ && codec.head_dim != 64) continue;
       TestSeal(*emulated, codec);
       TestDecode(*emulated, codec);
-      if (codec.prefill) TestPrefill(*emulated, codec, false);
+      TestPrefill(*emulated, codec, false);
       if (codec.prefill_sas) TestPrefill(*emulated, codec, true);
     }
     CompareModelKernels(
@@ -112,7 +112,6 @@ class Check {
         tiny_ ? std::vector<Chunk>{{64, 64}} : std::vector<Chunk>{{0, 2048}, {0, 8192}, {16384, 512}};
     for (const CodecKernels& codec : Measured()) {
       for (const Shape& shape : shapes) TimeDecode(codec, shape);
-      if (!codec.prefill) continue;
       for (const Chunk& chunk : chunks) {
         TimePrefill(codec, chunk, false);
         if (codec.prefill_sas) TimePrefill(codec, chunk, true);
@@ -145,11 +144,8 @@ class Check {
     for (const CodecKernels& codec : Measured()) {
       DecodeCall decode(device_, codec, kKvHeads, kGroup, 1, tiny_ ? 70 : 16384, kDistinct);
       decode.Launch();
-      if (codec.prefill) {
-        PrefillCall prefill(device_, codec, kKvHeads, kGroup, 0, tiny_ ? 64 : 2048, false, kDistinct);
-        prefill.Launch();
-        device_.Wait();
-      }
+      PrefillCall prefill(device_, codec, kKvHeads, kGroup, 0, tiny_ ? 64 : 2048, false, kDistinct);
+      prefill.Launch();
       device_.Wait();
       std::printf("{\"codec\": \"%s, \"bytes_read_by_decode\": %.0f}\n", NameOf(codec).c_str(),
                   decode.BytesRead());

@@ -123,33 +123,29 @@ DecodeCall::DecodeCall(Device& device, const CodecKernels& codec, int kv_heads, 
   split_max_ = std::make_unique<DeviceArray<float>>(device, partial);
   split_sum_ = std::make_unique<DeviceArray<float>>(device, partial);
   split_out_ = std::make_unique<DeviceArray<float>>(device, partial * d);
-  args_ = {.sequences = sequence_->Data(),
-           .queries = queries_->Data(),
-           .out = out_->Data(),
+  args_ = {.attention = {.queries = queries_->Data(),
+                         .out = out_->Data(),
+                         .sinks = nullptr,
+                         .scale = ScaleOf(codec.head_dim),
+                         .group = group,
+                         .kv_heads = kv_heads,
+                         .sealed = pages_.SealedPlaces(),
+                         .open = pages_.OpenPlaces()},
+           .sequences = sequence_->Data(),
            .split_max = split_max_->Data(),
            .split_sum = split_sum_->Data(),
            .split_out = split_out_->Data(),
-           .sinks = nullptr,
-           .scale = ScaleOf(codec.head_dim),
-           .group = group,
-           .kv_heads = kv_heads,
-           .max_splits = max_splits,
-           .keys = 0,
-           .values = pages_.PartBytes(),
-           .head_stride = 2 * pages_.PartBytes(),
-           .open_keys = 0,
-           .open_values = pages_.OpenPartBytes(),
-           .open_head_stride = 2 * pages_.OpenPartBytes()};
+           .max_splits = max_splits};
 }
 
 void DecodeCall::Launch() {
-  device_->Launch(codec_->decode, {args_.max_splits, kv_heads_, sequences_}, &args_);
+  device_->Launch(codec_->decode, {static_cast<int>(args_.max_splits), kv_heads_, sequences_}, &args_);
   device_->Launch(codec_->merge, {kv_heads_, sequences_, 1}, &args_);
 }
 
 LaunchList DecodeCall::List() const {
   LaunchList list;
-  list.Launch(codec_->decode, {args_.max_splits, kv_heads_, sequences_}, &args_);
+  list.Launch(codec_->decode, {static_cast<int>(args_.max_splits), kv_heads_, sequences_}, &args_);
   list.Launch(codec_->merge, {kv_heads_, sequences_, 1}, &args_);
   return list;
 }
@@ -163,7 +159,7 @@ double DecodeCall::BytesRead() const {
 PrefillCall::PrefillCall(Device& device, const CodecKernels& codec, int kv_heads, int group, int before,
                          int tokens, bool sas, int distinct)
     : device_(&device),
-      kernel_(sas ? *codec.prefill_sas : *codec.prefill),
+      kernel_(sas ? *codec.prefill_sas : codec.prefill),
       decode_(sas ? *codec.decode_sas : codec.decode),
       merge_(sas ? *codec.merge_sas : codec.merge),
       heads_(kv_heads * group),
@@ -193,25 +189,21 @@ PrefillCall::PrefillCall(Device& device, const CodecKernels& codec, int kv_heads
   const size_t elements = static_cast<size_t>(tokens) * static_cast<size_t>(heads_ * head_dim_);
   queries_ = Upload(device, Noise(elements, 19));
   out_ = std::make_unique<DeviceArray<float>>(device, elements);
-  args_ = {.tiles = tiles_->Data(),
-           .queries = queries_->Data(),
-           .out = out_->Data(),
+  args_ = {.attention = {.queries = queries_->Data(),
+                         .out = out_->Data(),
+                         .sinks = nullptr,
+                         .scale = ScaleOf(codec.head_dim),
+                         .group = group,
+                         .kv_heads = kv_heads,
+                         .sealed = pages_.SealedPlaces(),
+                         .open = pages_.OpenPlaces()},
+           .tiles = tiles_->Data(),
            .first_visible = first_visible_->Data(),
-           .thresholds = thresholds_->Data(),
-           .sinks = nullptr,
-           .scale = ScaleOf(codec.head_dim),
-           .group = group,
-           .kv_heads = kv_heads,
-           .keys = 0,
-           .values = pages_.PartBytes(),
-           .head_stride = 2 * pages_.PartBytes(),
-           .open_keys = 0,
-           .open_values = pages_.OpenPartBytes(),
-           .open_head_stride = 2 * pages_.OpenPartBytes()};
+           .thresholds = thresholds_->Data()};
 }
 
 void PrefillCall::Launch() {
-  device_->Launch(kernel_, {num_tiles_, static_cast<int>(args_.kv_heads), 1}, &args_);
+  device_->Launch(kernel_, {num_tiles_, static_cast<int>(args_.attention.kv_heads), 1}, &args_);
 }
 
 std::vector<float> PrefillCall::OneByOne() const {
@@ -222,30 +214,20 @@ std::vector<float> PrefillCall::OneByOne() const {
                     SasThresholdOf(position + 1)});
   }
   const auto sequences = Upload(*device_, rows);
-  const int kv_heads = static_cast<int>(args_.kv_heads);
+  const int kv_heads = static_cast<int>(args_.attention.kv_heads);
   const int max_splits = (before_ + tokens_ - 1) / 64 / kSplitPages + 1;
   const size_t partial = static_cast<size_t>(tokens_ * kv_heads * max_splits) * kGroupRows;
   const DeviceArray<float> split_max(*device_, partial), split_sum(*device_, partial);
   const DeviceArray<float> split_out(*device_, partial * static_cast<size_t>(head_dim_));
   const DeviceArray<float> out(*device_,
                                static_cast<size_t>(tokens_) * static_cast<size_t>(heads_ * head_dim_));
-  const DecodeArgs args{.sequences = sequences->Data(),
-                        .queries = args_.queries,
-                        .out = out.Data(),
-                        .split_max = split_max.Data(),
-                        .split_sum = split_sum.Data(),
-                        .split_out = split_out.Data(),
-                        .sinks = nullptr,
-                        .scale = args_.scale,
-                        .group = args_.group,
-                        .kv_heads = kv_heads,
-                        .max_splits = max_splits,
-                        .keys = args_.keys,
-                        .values = args_.values,
-                        .head_stride = args_.head_stride,
-                        .open_keys = args_.open_keys,
-                        .open_values = args_.open_values,
-                        .open_head_stride = args_.open_head_stride};
+  DecodeArgs args{.attention = args_.attention,
+                  .sequences = sequences->Data(),
+                  .split_max = split_max.Data(),
+                  .split_sum = split_sum.Data(),
+                  .split_out = split_out.Data(),
+                  .max_splits = max_splits};
+  args.attention.out = out.Data();
   device_->Launch(decode_, {max_splits, kv_heads, tokens_}, &args);
   device_->Launch(merge_, {kv_heads, tokens_, 1}, &args);
   return out.ToHost();

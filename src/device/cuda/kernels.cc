@@ -4,8 +4,8 @@ namespace throng::device {
 
 const CudaKernel& FindCudaKernel(KernelId id) {
   auto index = static_cast<size_t>(id);
-  for (const auto group :
-       {SealKernels(), DecodeKernels(), GearDecodeKernels(), PrefillKernels(), RotPrefillKernels()}) {
+  for (const auto group : {SealKernels(), DecodeKernels(), GearDecodeKernels(), PrefillKernels(),
+                           RotPrefillKernels(), GearPrefillKernels()}) {
     if (index < group.size()) return group[index];
     index -= group.size();
   }

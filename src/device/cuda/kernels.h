@@ -22,6 +22,7 @@ std::span<const CudaKernel> DecodeKernels();
 std::span<const CudaKernel> GearDecodeKernels();
 std::span<const CudaKernel> PrefillKernels();
 std::span<const CudaKernel> RotPrefillKernels();
+std::span<const CudaKernel> GearPrefillKernels();
 std::span<const CudaKernel> ModelKernels();
 
 }  // namespace throng::device

@@ -1,6 +1,7 @@
 // The emulation itself: kernels with and without mistakes.
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -174,6 +175,13 @@ TEST(Emulation, ShufflesReachOtherLanes) {
 }
 
 // The fragments of PTX's manual, against a product in plain loops.
+// As on a GPU. Kernels keep their sums within bounds, but not where a test has left out a wait.
+TEST(Emulation, AtomicSumsWrap) {
+  int32_t sum = INT32_MAX - 20;
+  Emulate([&] { AtomicAdd(&sum, 1); }, {.seed = 1}, 64, 0);
+  EXPECT_EQ(sum, INT32_MIN + 43);
+}
+
 TEST(Emulation, ProductsOfMatricesFollowTheFragmentsOfPtx) {
   int8_t a[16][32];
   uint8_t b[32][8];

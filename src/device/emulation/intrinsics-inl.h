@@ -221,7 +221,7 @@ inline uint32_t FloatToBits(float x) {
 
 inline int32_t AtomicAdd(int32_t* address, int32_t value) {
   const int32_t before = *address;
-  *address += value;
+  *address = static_cast<int32_t>(static_cast<uint32_t>(before) + static_cast<uint32_t>(value));  // wraps
   return before;
 }
 inline uint64_t AtomicAdd(uint64_t* address, uint64_t value) {

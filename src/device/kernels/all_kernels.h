@@ -7,6 +7,7 @@
 #include "device/kernels/flashq_seal.h"
 #include "device/kernels/gear_page.h"
 #include "device/kernels/gear_seal.h"
+#include "device/kernels/gear_tiles.h"
 #include "device/kernels/half_page.h"
 #include "device/kernels/int8_page.h"
 #include "device/kernels/kernel_list.h"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "device/intrinsics.h"
+#include "device/kernels/attention_args.h"
 #include "device/kernels/page_row.h"
 #include "device/kernels/quantize.h"
 
@@ -14,7 +15,7 @@ struct AppendToken {
   int clear_after;  // 1: the rows after it become 0, as of a page that is begun and not filled
 };
 
-// One layer. Places in open blocks are in bytes, those of KV head 0; heads are head_stride apart.
+// One layer.
 struct AppendArgs {
   const AppendToken* tokens;  // one for each x of the grid
   float* queries;             // [tokens, kv_heads, group, d], rotated in place
@@ -25,7 +26,7 @@ struct AppendArgs {
   int halves;                 // 1: pairs (i, i + pairs); 0: pairs (2 i, 2 i + 1)
   int group;
   int kv_heads;
-  int64_t open_keys, open_values, open_head_stride;
+  Places open;  // in open blocks
 };
 
 // Grid: [tokens, kv_heads].
@@ -42,9 +43,9 @@ struct Append {
     const int64_t head = static_cast<int64_t>(at.x) * args.kv_heads + at.y;
     const float* cos = args.cos_sin + static_cast<int64_t>(at.x) * 2 * args.pairs;
     const float* sin = cos + args.pairs;
-    uint8_t* block = token.open + at.y * args.open_head_stride;
-    auto* keys = reinterpret_cast<uint16_t*>(block + args.open_keys);      // [d, 64]
-    auto* values = reinterpret_cast<uint16_t*>(block + args.open_values);  // [64, d]
+    uint8_t* block = token.open + at.y * args.open.head_stride;
+    auto* keys = reinterpret_cast<uint16_t*>(block + args.open.keys);      // [d, 64]
+    auto* values = reinterpret_cast<uint16_t*>(block + args.open.values);  // [64, d]
     const float* key = args.keys + head * kDim;
     const int c = ThreadIndex();
     values[token.in_block * kDim + c] = FloatToHalfBits(Finite(args.values[head * kDim + c]));

@@ -80,9 +80,7 @@ void ExpectTheProcessorsRows(const AppendCase& one, KernelId kernel) {
                         .halves = one.halves ? 1 : 0,
                         .group = kGroup,
                         .kv_heads = kHeads,
-                        .open_keys = 0,
-                        .open_values = static_cast<int64_t>(2 * page),
-                        .open_head_stride = static_cast<int64_t>(4 * page)};
+                        .open = {0, static_cast<int64_t>(2 * page), static_cast<int64_t>(4 * page)}};
   device->Launch(kernel, {one.count, kHeads, 1}, &args);
   device->Wait();
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "device/intrinsics.h"
+#include "device/kernels/attention_args.h"
 #include "device/kernels/half_page.h"
 #include "device/kernels/page_row.h"
 #include "device/kernels/quantize.h"
@@ -29,21 +30,13 @@ struct DecodeSequence {
   float threshold;    // of SAS
 };
 
-// One layer. Places in blocks are in bytes, those of KV head 0; heads are head_stride apart.
 struct DecodeArgs {
+  AttentionArgs attention;          // of at most kGroupRows query heads for a KV head
   const DecodeSequence* sequences;  // one for each z of the grid
-  const float* queries;             // [rows, kv_heads, group, d] after rotation
-  float* out;                       // the same
   float* split_max;                 // [sequences, kv_heads, max_splits, kGroupRows]; split_sum too
   float* split_sum;
-  float* split_out;    // [sequences, kv_heads, max_splits, kGroupRows, d]
-  const float* sinks;  // [kv_heads, group]: a score more of each query head, of a value of 0; null: none
-  float scale;         // of scores
-  int group;           // <= kGroupRows
-  int kv_heads;
-  int max_splits;
-  int64_t keys, values, head_stride;                 // of sealed blocks
-  int64_t open_keys, open_values, open_head_stride;  // of open blocks
+  float* split_out;  // [sequences, kv_heads, max_splits, kGroupRows, d]
+  int64_t max_splits;
 };
 
 // Grid: [splits, kv_heads, sequences]. kSas: 1 for the SAS softmax, 0 for the exact one.
@@ -81,7 +74,7 @@ struct Decode {
     Shared& shared = *static_cast<Shared*>(SharedMemory());
     PrepareQueries(args, sequence, shared.queries);
     Kernel::Prepare(shared.softmax);
-    ClearScratch(shared.scratch[Warp()], args.group);
+    ClearScratch(shared.scratch[Warp()], args.attention.group);
     Barrier();
 
     const auto softmax = Kernel::Of(shared.softmax, sequence.threshold);
@@ -93,16 +86,16 @@ struct Decode {
     int page = at.x * kSplitPages + Warp();
     for (; page < Min(end, sequence.num_sealed); page += kWarps) {
       if (page < first) continue;
-      const uint8_t* block = sequence.sealed[page] + at.y * args.head_stride;
-      AttendPage<Page>(softmax, block + args.keys, block + args.values, query,
-                       sequence.first_visible - page * kPageTokens, kPageTokens, scratch, state);
+      const uint8_t* block = sequence.sealed[page] + at.y * args.attention.sealed.head_stride;
+      AttendPage<Page>(softmax, block + args.attention.sealed.keys, block + args.attention.sealed.values,
+                       query, sequence.first_visible - page * kPageTokens, kPageTokens, scratch, state);
     }
     if constexpr (Page::kRotated) Page::RotateBack(Page::SignsOfLane(), state.out);
     if (page < end) {  // the open page, which is never before `first`
-      const uint8_t* block = sequence.open + at.y * args.open_head_stride;
-      AttendPage<HalfPage<kDim>>(softmax, block + args.open_keys, block + args.open_values, open_query,
-                                 sequence.first_visible - page * kPageTokens, sequence.open_tokens, none,
-                                 state);
+      const uint8_t* block = sequence.open + at.y * args.attention.open.head_stride;
+      AttendPage<HalfPage<kDim>>(
+          softmax, block + args.attention.open.keys, block + args.attention.open.values, open_query,
+          sequence.first_visible - page * kPageTokens, sequence.open_tokens, none, state);
     }
     MergeWarps(args, softmax, state, shared.partial);
   }
@@ -125,7 +118,7 @@ struct Decode {
 
   static THRONG_DEVICE int64_t SplitIndex(const Args& args) {
     const Index3 at = BlockIndex();
-    return (static_cast<int64_t>(at.z) * args.kv_heads + at.y) * args.max_splits + at.x;
+    return (static_cast<int64_t>(at.z) * args.attention.kv_heads + at.y) * args.max_splits + at.x;
   }
 
   // The query rows, scaled, in f32 and in 8 bits (PrepareQuery of kv/flashq/flashq.cc). Rows beyond the group
@@ -134,12 +127,14 @@ struct Decode {
                                            QueryRows<kDim>& queries) {
     for (int row = Warp(); row < kGroupRows; row += kWarps) {
       const float* from =
-          args.queries + ((int64_t{sequence.row} * args.kv_heads + BlockIndex().y) * args.group + row) * kDim;
+          args.attention.queries +
+          ((int64_t{sequence.row} * args.attention.kv_heads + BlockIndex().y) * args.attention.group + row) *
+              kDim;
       float x[kDim / kWarpThreads];
       float largest = 0.0f;
       THRONG_UNROLL
       for (int i = 0; i < kDim / kWarpThreads; ++i) {
-        x[i] = row < args.group ? from[Lane() + i * kWarpThreads] * args.scale : 0.0f;
+        x[i] = row < args.attention.group ? from[Lane() + i * kWarpThreads] * args.attention.scale : 0.0f;
         const float finite = Finite(x[i]);
         queries.rows[row][Lane() + i * kWarpThreads] = finite;
         x[i] = finite;
@@ -175,7 +170,7 @@ struct Decode {
     }
     Barrier();
     const int64_t split = SplitIndex(args);
-    for (int e = ThreadIndex(); e < args.group * kDim; e += kThreads) {
+    for (int e = ThreadIndex(); e < args.attention.group * kDim; e += kThreads) {
       const int r = e / kDim;
       const int c = e % kDim;
       float max = kHidden;
@@ -210,17 +205,18 @@ struct MergeSplits {
     const DecodeSequence& sequence = args.sequences[at.y];
     const int first = sequence.first_visible / kPageTokens / kSplitPages;
     const int last = sequence.num_sealed / kSplitPages;
-    const int64_t head = static_cast<int64_t>(at.y) * args.kv_heads + at.x;
-    const int64_t row = int64_t{sequence.row} * args.kv_heads + at.x;
+    const int64_t head = static_cast<int64_t>(at.y) * args.attention.kv_heads + at.x;
+    const int64_t row = int64_t{sequence.row} * args.attention.kv_heads + at.x;
     auto& shared = *static_cast<typename Kernel::Shared*>(SharedMemory());
     Kernel::Prepare(shared);
     if constexpr (kSas != 0) Barrier();
     const auto softmax = Kernel::Of(shared, sequence.threshold);
-    for (int e = ThreadIndex(); e < args.group * kHeadDim; e += kThreads) {
+    for (int e = ThreadIndex(); e < args.attention.group * kHeadDim; e += kThreads) {
       const int r = e / kHeadDim;
       const int c = e % kHeadDim;
-      float max = args.sinks == nullptr ? kHidden : args.sinks[at.x * args.group + r];
-      float total = args.sinks == nullptr ? 0.0f : 1.0f;
+      float max =
+          args.attention.sinks == nullptr ? kHidden : args.attention.sinks[at.x * args.attention.group + r];
+      float total = args.attention.sinks == nullptr ? 0.0f : 1.0f;
       float out = 0.0f;
       for (int s = first; s <= last; ++s) {
         const int64_t place = Place(args, head, s, r);
@@ -229,7 +225,7 @@ struct MergeSplits {
         total = step.Of(total, args.split_sum[place]);
         out = step.Of(out, args.split_out[place * kHeadDim + c]);
       }
-      args.out[(row * args.group + r) * kHeadDim + c] = out / total;
+      args.attention.out[(row * args.attention.group + r) * kHeadDim + c] = out / total;
     }
   }
 

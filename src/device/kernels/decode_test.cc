@@ -32,8 +32,6 @@ class DecodeOnDevice : public testing::TestWithParam<CodecKernels> {};
 INSTANTIATE_TEST_SUITE_P(Codecs, DecodeOnDevice, testing::ValuesIn(CodecsOnDevice()), NameOf);
 
 bool HasOutliers(const CodecKernels& codec) { return codec.name == "gear4" || codec.name == "gear2"; }
-// Its results are those of decoded pages, closer than the processor's kernels.
-bool IsLikeDecoded(const CodecKernels& codec) { return IsNamed(codec, "kivi") || IsNamed(codec, "gear"); }
 
 struct DecodeCase {
   int length = 65;
@@ -109,7 +107,7 @@ std::vector<BothWays> DecodeBothWays(const CodecKernels& shape, const std::vecto
                                         .out_stride = query.size(),
                                         .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                                         .window = one.window};
-      IsLikeDecoded(shape) ? attention::AttendReference(job) : attention::Attend(job, scratch);
+      IsLikeDecoded(shape.name) ? attention::AttendReference(job) : attention::Attend(job, scratch);
     }
     results.push_back(std::move(both));
     queries.insert(queries.end(), query.begin(), query.end());
@@ -147,23 +145,19 @@ std::vector<BothWays> DecodeBothWays(const CodecKernels& shape, const std::vecto
   const DeviceArray<float> out(*device, queries.size());
   const size_t rows = cases.size() * kHeads * static_cast<size_t>(max_splits) * kGroupRows;
   const DeviceArray<float> split_max(*device, rows), split_sum(*device, rows), split_out(*device, rows * d);
-  const DecodeArgs args{.sequences = device_sequences.Data(),
-                        .queries = device_queries.Data(),
-                        .out = out.Data(),
+  const DecodeArgs args{.attention = {.queries = device_queries.Data(),
+                                      .out = out.Data(),
+                                      .sinks = nullptr,
+                                      .scale = 1.0f / std::sqrt(static_cast<float>(d)),
+                                      .group = group,
+                                      .kv_heads = kHeads,
+                                      .sealed = KeysThenValues(page_bytes),
+                                      .open = KeysThenValues(open_bytes)},
+                        .sequences = device_sequences.Data(),
                         .split_max = split_max.Data(),
                         .split_sum = split_sum.Data(),
                         .split_out = split_out.Data(),
-                        .sinks = nullptr,
-                        .scale = 1.0f / std::sqrt(static_cast<float>(d)),
-                        .group = group,
-                        .kv_heads = kHeads,
-                        .max_splits = max_splits,
-                        .keys = 0,
-                        .values = static_cast<int64_t>(page_bytes),
-                        .head_stride = static_cast<int64_t>(2 * page_bytes),
-                        .open_keys = 0,
-                        .open_values = static_cast<int64_t>(open_bytes),
-                        .open_head_stride = static_cast<int64_t>(2 * open_bytes)};
+                        .max_splits = max_splits};
   device->Launch(shape.decode, {max_splits, kHeads, num}, &args);
   device->Launch(shape.merge, {kHeads, num, 1}, &args);
   device->Wait();

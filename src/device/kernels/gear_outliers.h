@@ -3,7 +3,6 @@
 #pragma once
 
 #include "device/intrinsics.h"
-#include "device/kernels/gear_page.h"
 
 namespace throng::device {
 

@@ -12,204 +12,246 @@
 #include <type_traits>
 
 #include "device/intrinsics.h"
+#include "device/kernels/gear_part.h"
 #include "device/kernels/page_row.h"
 #include "device/kernels/quantize.h"
 
 namespace throng::device {
 
-// Where a page's parts lie: GearLayout of kv/gear/gear_layout.h, with groups of 64 lanes.
-template <int kBits, int kRows, int kLanes, int kRank, int kEntries>
-struct GearPart {
-  static_assert(kBits == 4 || kBits == 2);
-  static_assert(kRows % 64 == 0 && kLanes % 64 == 0);
-  static constexpr int kGroups = kLanes / 64;
-  static constexpr int kScales = kRows * kLanes * kBits / 8;  // f16 [groups, rows]
-  static constexpr int kZeros = kScales + 2 * kGroups * kRows;
-  static constexpr int kRowFactors = kZeros + 2 * kGroups * kRows;  // int8 [rows / 4, rank, 4]
-  static constexpr int kLaneFactors = kRowFactors + kRank * kRows;  // int8 [rank, lanes]
-  static constexpr int kFactorScales = kLaneFactors + kRank * kLanes;
-  static constexpr int kDifferences = kFactorScales + 4 * kRank;  // f16 of each outlier
-  static constexpr int kRowSlots = kDifferences + 2 * kEntries;
-  static constexpr int kLaneSlots = kRowSlots + kEntries;
-  static constexpr int kBytes = kLaneSlots + kEntries;
-
-  // Rows 4 quad to 4 quad + 3, a byte each, of the lanes in this lane's columns of the products [half] of a
-  // group.
-  static THRONG_DEVICE Words4 LoadCodes(const uint8_t* page, int quad, int group) {
-    constexpr int kGroupBytes = 64 * 4 * kBits / 8;
-    const int column = Lane() / 4;  // of a product
-    const int chunk = kBits == 4 ? column / 4 * 64 : 0;
-    return Load16(page + (quad * kGroups + group) * kGroupBytes + chunk + column % 4 * 16);
-  }
-  static THRONG_DEVICE uint32_t Digits(uint32_t word, int half) {
-    if constexpr (kBits == 4) return word >> 4 * half & 0x0f0f0f0fu;
-    return word >> (Lane() / 16 * 4 + 2 * half) & 0x03030303u;
-  }
-};
-
-// The order of 16 rows or lanes in outliers' places (kv/gear/gear_layout.h).
-THRONG_DEVICE int FromSlot(int slot) { return (slot & ~15) | (slot & 3) << 2 | (slot >> 2 & 3); }
-
-// Of a warp, in shared memory. `sums` are 0 between calls.
-template <int kDim>
+// Of a warp with kRows rows of queries in a lane (1, or 2 where rows g + 8 follow rows g), in shared memory,
+// for 64 lanes of a page at a time. `sums` are 0 between calls; rows are padded to lie in different banks.
+template <int kRows>
 struct OutlierScratch {
-  int32_t sums[kGroupRows][kDim];
-  float weights[kGroupRows][kPageTokens + 1];
-  float top[kGroupRows];
-  int group;  // rows of queries
+  int32_t sums[8 * kRows][64 + 1];
+  float weights[8][kPageTokens + 1];  // of 8 rows
+  float inverse[8];                   // of the units of their sums; 0: the row is skipped
+  int used;                           // rows of queries
 };
-template <int kDim>
-THRONG_DEVICE void ClearScratch(OutlierScratch<kDim>& scratch, int group) {
-  for (int e = Lane(); e < kGroupRows * kDim; e += kWarpThreads) scratch.sums[e / kDim][e % kDim] = 0;
-  if (Lane() == 0) scratch.group = group;
+template <int kRows>
+THRONG_DEVICE void ClearScratch(OutlierScratch<kRows>& scratch, int used) {
+  for (int e = Lane(); e < 8 * kRows * 64; e += kWarpThreads) scratch.sums[e / 64][e % 64] = 0;
+  if (Lane() == 0) scratch.used = used;
+}
+
+// The words of SplitWeights or the like of kRows rows as an operand of products, at [h].
+template <int kRows>
+THRONG_DEVICE void JoinRows(const uint32_t (&rows)[kRows][2][4], int h, uint32_t (&operand)[4]) {
+  THRONG_UNROLL
+  for (int e = 0; e < 4; ++e) operand[e] = e % 2 < kRows ? rows[e % 2 * (kRows - 1)][h][e / 2 * 2] : 0;
 }
 
 template <int kBits, int kDim, int kRank, int kEntries>
 struct GearPage : UnrotatedPage {
   static constexpr int kHeadDim = kDim;
+  static constexpr int kSteps = kDim / 32;
   using Keys = GearPart<kBits, kDim, kPageTokens, kRank, kEntries>;
   using Values = GearPart<kBits, kPageTokens, kDim, kRank, kEntries>;
 
   static THRONG_DEVICE int QueryCode(float, float) { return 0; }  // it needs none
 
+  // A warp's rows of queries in f32, in shared memory.
   struct Query {
-    const QueryRows<kDim>* queries;
-    static THRONG_DEVICE Query Of(const QueryRows<kDim>& queries) { return {&queries}; }
+    static constexpr int kStride = kDim + 4;
+    const float* rows;
+    const float* largest;  // |element|, of each
+    static THRONG_DEVICE Query Of(const QueryRows<kDim>& queries) {
+      return {queries.rows[0], queries.largest};
+    }
+    THRONG_DEVICE const float* Row(int row) const { return rows + row * kStride; }
   };
-  using Scratch = std::conditional_t<(kEntries > 0), OutlierScratch<kDim>, NoScratch>;
+  template <int kRows>
+  using ScratchOf = std::conditional_t<(kEntries > 0), OutlierScratch<kRows>, NoScratch>;
+  using Scratch = ScratchOf<1>;
 
   static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch& scratch,
                                   PageRow& scores) {
-    constexpr int kSteps = kDim / 32;
-    const float* row = query.queries->rows[Lane() / 4];
-    // Query times scale, for channels 32 s + 8 i and 7 more.
-    float folded[kSteps][8];
-    float largest = 0.0f;
-    float base = 0.0f;
+    ScoreRows<1>(page, query, scratch, &scores);
+  }
+  static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float top, float rescale,
+                                Scratch& scratch, OutputRow<kDim>& out) {
+    MixRows<1>(page, &probabilities, &top, &rescale, scratch, &out);
+  }
+
+  // scores[r]: of row g + 8 r.
+  template <int kRows>
+  static THRONG_DEVICE void ScoreRows(const uint8_t* page, const Query& query, ScratchOf<kRows>& scratch,
+                                      PageRow* scores) {
+    Folded folded[kRows];
     THRONG_UNROLL
+    for (int r = 0; r < kRows; ++r) folded[r] = FoldQuery(page, query.Row(Lane() / 4 + 8 * r));
+    int32_t high_sums[2][4][4] = {};
+    int32_t low_sums[2][4][4] = {};
+    // A step at a time: all at once take more registers than there are.
+    THRONG_NO_UNROLL
     for (int s = 0; s < kSteps; ++s) {
-      const int channel = 32 * s + 8 * (Lane() % 4);
-      float scales[8];
-      float zeros[8];
-      LoadHalves(page + Keys::kScales + 2 * channel, scales);
-      LoadHalves(page + Keys::kZeros + 2 * channel, zeros);
+      uint32_t high[4] = {};
+      uint32_t low[4] = {};
       THRONG_UNROLL
-      for (int e = 0; e < 8; ++e) {
-        folded[s][e] = row[channel + e] * scales[e];
-        largest = Max(largest, Abs(folded[s][e]));
-        base = Fma(row[channel + e], zeros[e], base);
-      }
-    }
-    largest = RowMax(largest);
-    base = RowSum(base);
-    constexpr float kRange = 16256.0f;  // 127 * 128
-    const float inverse = largest > kLeastScale ? kRange / largest : 0.0f;
-    const float unit = largest > kLeastScale ? largest / kRange : 0.0f;
-    uint32_t high[kSteps][2];
-    uint32_t low[kSteps][2];
-    THRONG_UNROLL
-    for (int s = 0; s < kSteps; ++s) {
+      for (int r = 0; r < kRows; ++r)
+        SplitQuery(page, query.Row(Lane() / 4 + 8 * r), s, folded[r].inverse, r, high, low);
+      const Words4 first = Keys::LoadCodes(page, 8 * s + 2 * (Lane() % 4), 0);
+      const Words4 second = Keys::LoadCodes(page, 8 * s + 2 * (Lane() % 4) + 1, 0);
       THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        high[s][j] = low[s][j] = 0;
-        THRONG_UNROLL
-        for (int e = 0; e < 4; ++e) {
-          SplitSigned(static_cast<int>(Round(folded[s][4 * j + e] * inverse)), e, high[s][j], low[s][j]);
-        }
+      for (int hv = 0; hv < 8; ++hv) {
+        const uint32_t keys[2] = {Keys::Digits(first.w[hv % 4], hv / 4),
+                                  Keys::Digits(second.w[hv % 4], hv / 4)};
+        MmaS8U8(high_sums[hv / 4][hv % 4], high, keys);
+        MmaS8U8(low_sums[hv / 4][hv % 4], low, keys);
       }
     }
     THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      int32_t high_sums[4][4] = {};
-      int32_t low_sums[4][4] = {};
-      THRONG_UNROLL
-      for (int s = 0; s < kSteps; ++s) {
-        const Words4 first = Keys::LoadCodes(page, 8 * s + 2 * (Lane() % 4), 0);
-        const Words4 second = Keys::LoadCodes(page, 8 * s + 2 * (Lane() % 4) + 1, 0);
-        const uint32_t high_rows[4] = {high[s][0], 0, high[s][1], 0};
-        const uint32_t low_rows[4] = {low[s][0], 0, low[s][1], 0};
-        THRONG_UNROLL
-        for (int v = 0; v < 4; ++v) {
-          const uint32_t keys[2] = {Keys::Digits(first.w[v], h), Keys::Digits(second.w[v], h)};
-          MmaS8U8(high_sums[v], high_rows, keys);
-          MmaS8U8(low_sums[v], low_rows, keys);
-        }
-      }
-      THRONG_UNROLL
-      for (int t = 0; t < 8; ++t) {
-        const int32_t sum = 128 * high_sums[t % 4][t / 4] + low_sums[t % 4][t / 4];
-        scores[h][t % 4][t / 4] = Fma(static_cast<float>(sum), unit, base);
-      }
-    }
-    if constexpr (kRank > 0) AddLowRankKeys(page, row, scores);
-    if constexpr (kEntries > 0) {
-      const float unit_of_outliers = AddOutliers<Keys>(page, Widest<Keys>(page), query.queries->rows[0],
-                                                       kDim + 4, query.queries->largest, scratch);
+    for (int r = 0; r < kRows; ++r) {
       THRONG_UNROLL
       for (int e = 0; e < 16; ++e) {
-        scores[e / 8][e / 2 % 4][e % 2] += Take(scratch, TokenOf(e / 8, e / 2 % 4, e % 2), unit_of_outliers);
+        const int at = 2 * r + e % 2;
+        const int32_t sum = 128 * high_sums[e / 8][e / 2 % 4][at] + low_sums[e / 8][e / 2 % 4][at];
+        scores[r][e / 8][e / 2 % 4][e % 2] = Fma(static_cast<float>(sum), folded[r].unit, folded[r].base);
+      }
+    }
+    if constexpr (kRank > 0) AddLowRankKeys<kRows>(page, query, scores);
+    if constexpr (kEntries > 0) {
+      const float widest = Widest<Keys>(page);
+      THRONG_NO_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        ShareInverse(OutlierBound(widest, query.largest[Lane() / 4 + 8 * r]), scratch);
+        AddOutliers<Keys>(page, 0, query.Row(8 * r), Query::kStride, scratch, r);
+      }
+      THRONG_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const int row = Lane() / 4 + 8 * r;
+        const float outlier_unit = OutlierBound(widest, query.largest[row]) / kOutlierRange;
+        THRONG_UNROLL
+        for (int e = 0; e < 16; ++e) {
+          scores[r][e / 8][e / 2 % 4][e % 2] +=
+              Take(scratch.sums[row][TokenOf(e / 8, e / 2 % 4, e % 2)], outlier_unit);
+        }
       }
     }
   }
 
-  static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float top, float rescale,
-                                Scratch& scratch, OutputRow<kDim>& out) {
-    float down[kRank > 0 ? kRank : 1] = {};
-    if constexpr (kRank > 0) WeighTokens(page, probabilities, down);
-    float unit_of_outliers = 0.0f;
+  // out[r] = out[r] * rescale[r] + probabilities[r] times values. tops[r]: the row's largest probability.
+  template <int kRows>
+  static THRONG_DEVICE void MixRows(const uint8_t* page, const PageRow* probabilities, const float* tops,
+                                    const float* rescale, ScratchOf<kRows>& scratch, OutputRow<kDim>* out) {
+    float down[kRows] = {};
+    if constexpr (kRank > 0) WeighTokens<kRows>(page, probabilities, down);
+    float bounds[kRows] = {};  // of outliers
     if constexpr (kEntries > 0) {
       const float widest = Widest<Values>(page);
       THRONG_UNROLL
-      for (int e = 0; e < 16; ++e) {
-        const int token = TokenOf(e / 8, e / 2 % 4, e % 2);
-        scratch.weights[Lane() / 4][token] = probabilities[e / 8][e / 2 % 4][e % 2];
+      for (int r = 0; r < kRows; ++r) {
+        bounds[r] = Lane() / 4 + 8 * r < scratch.used ? OutlierBound(widest, tops[r]) : 0.0f;
       }
-      if (Lane() % 4 == 0) scratch.top[Lane() / 4] = Lane() / 4 < scratch.group ? top : 0.0f;
-      unit_of_outliers =
-          AddOutliers<Values>(page, widest, scratch.weights[0], kPageTokens + 1, scratch.top, scratch);
     }
     // A group at a time: all at once take more registers than there are.
     THRONG_NO_UNROLL
     for (int group = 0; group < Values::kGroups; ++group) {
-      uint32_t high[2][4];
-      uint32_t low[2][4];
-      float unit;
-      const float base = FoldProbabilities(page, group, probabilities, high, low, unit);
+      if constexpr (kEntries > 0) {
+        THRONG_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+          THRONG_UNROLL
+          for (int e = 0; e < 16; ++e) {
+            scratch.weights[Lane() / 4][TokenOf(e / 8, e / 2 % 4, e % 2)] =
+                probabilities[r][e / 8][e / 2 % 4][e % 2];
+          }
+          ShareInverse(bounds[r], scratch);
+          AddOutliers<Values>(page, group, scratch.weights[0], kPageTokens + 1, scratch, r);
+        }
+      }
+      uint32_t high[kRows][2][4];
+      uint32_t low[kRows][2][4];
+      float unit[kRows];
+      float base[kRows];
+      THRONG_UNROLL
+      for (int r = 0; r < kRows; ++r)
+        base[r] = FoldProbabilities(page, group, probabilities[r], high[r], low[r], unit[r]);
       THRONG_UNROLL
       for (int half = 0; half < 2; ++half) {
         int32_t high_sums[4][4] = {};
         int32_t low_sums[4][4] = {};
         THRONG_UNROLL
         for (int h = 0; h < 2; ++h) {
+          uint32_t high_rows[4];
+          uint32_t low_rows[4];
+          JoinRows<kRows>(high, h, high_rows);
+          JoinRows<kRows>(low, h, low_rows);
           const Words4 first = Values::LoadCodes(page, OwnToken(h) / 4, group);
           const Words4 second = Values::LoadCodes(page, OwnToken(h) / 4 + 1, group);
           THRONG_UNROLL
           for (int v = 0; v < 4; ++v) {
             const uint32_t values[2] = {Values::Digits(first.w[v], half), Values::Digits(second.w[v], half)};
-            MmaU8U8(high_sums[v], high[h], values);
-            MmaU8U8(low_sums[v], low[h], values);
+            MmaU8U8(high_sums[v], high_rows, values);
+            MmaU8U8(low_sums[v], low_rows, values);
           }
         }
         const int k = 2 * group + half;
-        float added[8];
+        float added[kRows][8];
         THRONG_UNROLL
-        for (int c = 0; c < 8; ++c) {
-          const int32_t sum = 128 * high_sums[c % 4][c / 4] + low_sums[c % 4][c / 4];
-          added[c] = Fma(static_cast<float>(sum), unit, base);
+        for (int e = 0; e < 8 * kRows; ++e) {
+          const int r = e / 8;
+          const int at = 2 * r + e / 4 % 2;
+          const int32_t sum = 128 * high_sums[e % 4][at] + low_sums[e % 4][at];
+          added[r][e % 8] = Fma(static_cast<float>(sum), unit[r], base[r]);
         }
-        if constexpr (kRank > 0) AddFactors<Values>(page, OwnChannel(k), down, added);
+        if constexpr (kRank > 0) AddFactors<Values, kRows>(page, OwnChannel(k), down, added);
         THRONG_UNROLL
-        for (int c = 0; c < 8; ++c) {
-          if constexpr (kEntries > 0) added[c] += Take(scratch, OwnChannel(k) + c, unit_of_outliers);
-          added[c] = Fma(out[0][c % 4][c / 4], rescale, added[c]);
+        for (int r = 0; r < kRows; ++r) {
+          THRONG_UNROLL
+          for (int c = 0; c < 8; ++c) {
+            float& x = added[r][c];
+            if constexpr (kEntries > 0)
+              x += Take(scratch.sums[Lane() / 4 + 8 * r][OwnChannel(half) + c], bounds[r] / kOutlierRange);
+            x = Fma(out[r][0][c % 4][c / 4], rescale[r], x);
+          }
+          Rotate(added[r], out[r]);
         }
-        Rotate(added, out);
       }
     }
   }
 
  private:
   static constexpr float kOutlierRange = 1 << 30;
+
+  // Of a row of queries times the scales of channels, which become integers. Lanes have channels 32 s + 8 i
+  // and 7 more, i = lane % 4.
+  struct Folded {
+    float unit, inverse;  // of these integers
+    float base;           // the sum of queries times zeros
+  };
+  static THRONG_DEVICE int FoldedChannel(int s) { return 32 * s + 8 * (Lane() % 4); }
+  static THRONG_DEVICE Folded FoldQuery(const uint8_t* page, const float* row) {
+    float largest = 0.0f;
+    float base = 0.0f;
+    THRONG_NO_UNROLL
+    for (int s = 0; s < kSteps; ++s) {
+      float scales[8];
+      float zeros[8];
+      LoadHalves(page + Keys::kScales + 2 * FoldedChannel(s), scales);
+      LoadHalves(page + Keys::kZeros + 2 * FoldedChannel(s), zeros);
+      THRONG_UNROLL
+      for (int e = 0; e < 8; ++e) {
+        const float x = row[FoldedChannel(s) + e];
+        largest = Max(largest, Abs(x * scales[e]));
+        base = Fma(x, zeros[e], base);
+      }
+    }
+    largest = RowMax(largest);
+    constexpr float kRange = 16256.0f;  // 127 * 128
+    const bool any = largest > kLeastScale;
+    return {any ? largest / kRange : 0.0f, any ? kRange / largest : 0.0f, RowSum(base)};
+  }
+  // The digits of step s: registers r and r + 2 of the operands.
+  static THRONG_DEVICE void SplitQuery(const uint8_t* page, const float* row, int s, float inverse, int r,
+                                       uint32_t (&high)[4], uint32_t (&low)[4]) {
+    float scales[8];
+    LoadHalves(page + Keys::kScales + 2 * FoldedChannel(s), scales);
+    THRONG_UNROLL
+    for (int e = 0; e < 8; ++e) {
+      const float folded = row[FoldedChannel(s) + e] * scales[e];
+      const int word = e / 4 * 2 + r;
+      SplitSigned(static_cast<int>(Round(folded * inverse)), e % 4, high[word], low[word]);
+    }
+  }
 
   // Probabilities times the scales of a group, as two digits each; returns the sum of probabilities times
   // zeros.
@@ -235,80 +277,96 @@ struct GearPage : UnrotatedPage {
     return RowSum(base);
   }
 
-  // down[r] += sum over rows 4 quad to 4 quad + 3 of weights times the factors of rows.
-  template <typename Part>
-  static THRONG_DEVICE void AddRowFactors(const uint8_t* page, int quad, const float (&weights)[4],
-                                          float (&down)[kRank]) {
+  // The low-rank part. Factors are used for all rows of a lane at once: kept, they would take more registers
+  // than there are.
+
+  // sums[r] += weights times factor i of the page's rows 4 quad to 4 quad + 3. weights(r, e): of row g + 8 r.
+  template <typename Part, int kRows, typename Weights>
+  static THRONG_DEVICE void AddRowFactors(const uint8_t* page, int quad, int i, const Weights& weights,
+                                          float (&sums)[kRows]) {
+    const uint32_t word = Load4(page + Part::kRowFactors + (quad * kRank + i) * 4);
     THRONG_UNROLL
-    for (int r = 0; r < kRank; ++r) {
-      const uint32_t word = Load4(page + Part::kRowFactors + (quad * kRank + r) * 4);
+    for (int e = 0; e < 4; ++e) {
+      const auto factor = static_cast<float>(SignedByte(word, e));
       THRONG_UNROLL
-      for (int e = 0; e < 4; ++e) down[r] = Fma(weights[e], static_cast<float>(SignedByte(word, e)), down[r]);
+      for (int r = 0; r < kRows; ++r) sums[r] = Fma(weights(r, e), factor, sums[r]);
     }
   }
-
-  // Of all rows, times the scales of factors.
+  // A lane's part of a sum over all rows of the page becomes the sum, times the scale of factor i, in `down`
+  // of lane i of the row.
   template <typename Part>
-  static THRONG_DEVICE void FinishRowFactors(const uint8_t* page, float (&down)[kRank]) {
-    THRONG_UNROLL
-    for (int r = 0; r < kRank; ++r) {
-      down[r] = RowSum(down[r]) * BitsToFloat(Load4(page + Part::kFactorScales + 4 * r));
-    }
+  static THRONG_DEVICE void KeepFactor(const uint8_t* page, int i, float sum, float& down) {
+    const float weight = RowSum(sum) * BitsToFloat(Load4(page + Part::kFactorScales + 4 * i));
+    if (Lane() % 4 == i) down = weight;
   }
 
-  // added[e] += sum of down times the factors of lanes `lane` and 7 more.
-  template <typename Part>
-  static THRONG_DEVICE void AddFactors(const uint8_t* page, int lane, const float (&down)[kRank],
-                                       float (&added)[8]) {
-    THRONG_UNROLL
-    for (int r = 0; r < kRank; ++r) {
-      const Words2 factors = Load8(page + Part::kLaneFactors + r * 64 * Part::kGroups + lane);
+  // added[r][e] += sum of what KeepFactor kept times the factors of lanes `lane` and 7 more.
+  template <typename Part, int kRows>
+  static THRONG_DEVICE void AddFactors(const uint8_t* page, int lane, const float (&down)[kRows],
+                                       float (&added)[kRows][8]) {
+    THRONG_UNROLL_BY(kRows == 1 ? kRank : 1)  // of two rows, all take more registers than there are
+    for (int i = 0; i < kRank; ++i) {
+      float weights[kRows];
+      THRONG_UNROLL
+      for (int r = 0; r < kRows; ++r) weights[r] = Shuffle(down[r], Lane() / 4 * 4 + i);
+      const Words2 factors = Load8(page + Part::kLaneFactors + i * 64 * Part::kGroups + lane);
       THRONG_UNROLL
       for (int e = 0; e < 8; ++e) {
-        added[e] = Fma(down[r], static_cast<float>(SignedByte(factors.w[e / 4], e % 4)), added[e]);
+        const auto factor = static_cast<float>(SignedByte(factors.w[e / 4], e % 4));
+        THRONG_UNROLL
+        for (int r = 0; r < kRows; ++r) added[r][e] = Fma(weights[r], factor, added[r][e]);
       }
     }
   }
 
-  static THRONG_DEVICE void AddLowRankKeys(const uint8_t* page, const float* row, PageRow& scores) {
-    float down[kRank] = {};
+  template <int kRows>
+  static THRONG_DEVICE void AddLowRankKeys(const uint8_t* page, const Query& query, PageRow* scores) {
+    float sums[kRank][kRows] = {};
     THRONG_NO_UNROLL
-    for (int s = 0; s < kDim / 32; ++s) {
+    for (int quad = 0; quad < kDim / 16; ++quad) {
+      const int channel = FoldedChannel(quad / 2) + quad % 2 * 4;
       THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        const int channel = 32 * s + 8 * (Lane() % 4) + 4 * j;
-        const float weights[4] = {row[channel], row[channel + 1], row[channel + 2], row[channel + 3]};
-        AddRowFactors<Keys>(page, channel / 4, weights, down);
+      for (int i = 0; i < kRank; ++i) {
+        AddRowFactors<Keys, kRows>(
+            page, channel / 4, i, [&](int r, int e) { return query.Row(Lane() / 4 + 8 * r)[channel + e]; },
+            sums[i]);
       }
     }
-    FinishRowFactors<Keys>(page, down);
+    float down[kRows] = {};
+    THRONG_UNROLL
+    for (int e = 0; e < kRows * kRank; ++e)
+      KeepFactor<Keys>(page, e % kRank, sums[e % kRank][e / kRank], down[e / kRank]);
     THRONG_UNROLL
     for (int h = 0; h < 2; ++h) {
-      float added[8] = {};
-      AddFactors<Keys>(page, OwnToken(h), down, added);
+      float added[kRows][8] = {};
+      AddFactors<Keys, kRows>(page, OwnToken(h), down, added);
       THRONG_UNROLL
-      for (int t = 0; t < 8; ++t) scores[h][t % 4][t / 4] += added[t];
+      for (int e = 0; e < 8 * kRows; ++e) scores[e / 8][h][e % 4][e / 4 % 2] += added[e / 8][e % 8];
     }
   }
 
-  static THRONG_DEVICE void WeighTokens(const uint8_t* page, const PageRow& probabilities,
-                                        float (&down)[kRank]) {
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
+  template <int kRows>
+  static THRONG_DEVICE void WeighTokens(const uint8_t* page, const PageRow* probabilities,
+                                        float (&down)[kRows]) {
+    THRONG_NO_UNROLL  // all at once take more registers than there are
+        for (int i = 0; i < kRank; ++i) {
+      float sums[kRows] = {};
       THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        const float weights[4] = {probabilities[h][0][j], probabilities[h][1][j], probabilities[h][2][j],
-                                  probabilities[h][3][j]};
-        AddRowFactors<Values>(page, OwnToken(h) / 4 + j, weights, down);
+      for (int hj = 0; hj < 4; ++hj) {
+        AddRowFactors<Values, kRows>(
+            page, OwnToken(hj / 2) / 4 + hj % 2, i,
+            [&](int r, int e) { return probabilities[r][hj / 2][e][hj % 2]; }, sums);
       }
+      THRONG_UNROLL
+      for (int r = 0; r < kRows; ++r) KeepFactor<Values>(page, i, sums[r], down[r]);
     }
-    FinishRowFactors<Values>(page, down);
   }
 
   // The largest |difference| of the outliers.
   template <typename Part>
   static THRONG_DEVICE float Widest(const uint8_t* page) {
     float widest = 0.0f;
+    THRONG_NO_UNROLL
     for (int e = Lane(); e < kEntries; e += kWarpThreads)
       widest = Max(widest, Abs(Difference<Part>(page, e)));
     THRONG_UNROLL
@@ -316,39 +374,41 @@ struct GearPage : UnrotatedPage {
     return widest;
   }
 
-  // Adds outliers times the weights of their rows to the sums of all rows of queries. Returns the unit of
-  // this lane's row.
-  template <typename Part>
-  static THRONG_DEVICE float AddOutliers(const uint8_t* page, float widest, const float* weights, int stride,
-                                         const float* largest, Scratch& scratch) {
+  // No sum of a row's outliers is larger. largest: of the row's weights.
+  static THRONG_DEVICE float OutlierBound(float widest, float largest) { return widest * largest * kEntries; }
+  // Of 8 rows, for AddOutliers. bound: of row g.
+  template <int kRows>
+  static THRONG_DEVICE void ShareInverse(float bound, OutlierScratch<kRows>& scratch) {
+    if (Lane() % 4 == 0) scratch.inverse[Lane() / 4] = bound > kLeastScale ? kOutlierRange / bound : 0.0f;
+  }
+  // Adds the outliers in a group of lanes, times the weights of their rows, to the sums of query rows 8 r to
+  // 8 r + 7.
+  template <typename Part, int kRows>
+  static THRONG_DEVICE void AddOutliers(const uint8_t* page, int group, const float* weights, int stride,
+                                        OutlierScratch<kRows>& scratch, int r) {
     WarpBarrier();  // sums are 0, weights are there
-    float inverse[kGroupRows];
-    THRONG_UNROLL
-    for (int r = 0; r < kGroupRows; ++r) {
-      const float bound = widest * largest[r] * kEntries;
-      inverse[r] = bound > kLeastScale ? kOutlierRange / bound : 0.0f;
-    }
+    THRONG_NO_UNROLL
     for (int e = Lane(); e < kEntries; e += kWarpThreads) {
-      const float difference = Difference<Part>(page, e);
-      const int row = FromSlot(page[Part::kRowSlots + e]);
       const int lane = FromSlot(page[Part::kLaneSlots + e]);
-      THRONG_UNROLL
-      for (int r = 0; r < kGroupRows; ++r) {
-        if (largest[r] == 0.0f) continue;  // rows beyond the group, too
-        const float product = weights[r * stride + row] * difference;
-        AtomicAdd(&scratch.sums[r][lane], static_cast<int32_t>(Round(product * inverse[r])));
+      if (lane / 64 != group) continue;
+      const float difference = Difference<Part>(page, e);
+      const float* weight = weights + FromSlot(page[Part::kRowSlots + e]);
+      THRONG_UNROLL_BY(4)
+      for (int g = 0; g < 8; ++g) {
+        const float inverse = scratch.inverse[g];
+        if (inverse == 0.0f) continue;
+        const float product = weight[g * stride] * difference;
+        AtomicAdd(&scratch.sums[8 * r + g][lane % 64], static_cast<int32_t>(Round(product * inverse)));
       }
     }
     WarpBarrier();
-    return widest * largest[Lane() / 4] * kEntries / kOutlierRange;
   }
   template <typename Part>
   static THRONG_DEVICE float Difference(const uint8_t* page, int e) {
     return HalfBitsToFloat(*reinterpret_cast<const uint16_t*>(page + Part::kDifferences + 2 * e));
   }
-  // A sum of this lane's row, which becomes 0.
-  static THRONG_DEVICE float Take(Scratch& scratch, int lane, float unit) {
-    int32_t& sum = scratch.sums[Lane() / 4][lane];
+  // A sum, which becomes 0.
+  static THRONG_DEVICE float Take(int32_t& sum, float unit) {
     const float value = static_cast<float>(sum) * unit;
     sum = 0;
     return value;

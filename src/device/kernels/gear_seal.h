@@ -7,7 +7,8 @@
 #include "device/intrinsics.h"
 #include "device/kernels/gear_fit.h"
 #include "device/kernels/gear_outliers.h"
-#include "device/kernels/gear_page.h"
+#include "device/kernels/gear_part.h"
+#include "device/kernels/page_row.h"
 #include "device/kernels/quantize.h"
 #include "device/kernels/seal_job.h"
 

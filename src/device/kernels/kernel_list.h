@@ -103,6 +103,19 @@ namespace throng::device {
   X(PrefillRot2Dim128, Prefill<RotTiles<2, 128, 1>, 0>) \
   X(PrefillInt4Dim64, Prefill<RotTiles<4, 64, 0>, 0>)   \
   X(PrefillInt4Dim128, Prefill<RotTiles<4, 128, 0>, 0>)
+#define THRONG_GEAR_PREFILL_KERNELS(X)                         \
+  X(PrefillKivi4Dim64, Prefill<GearTiles<4, 64, 0, 0>, 0>)     \
+  X(PrefillKivi4Dim128, Prefill<GearTiles<4, 128, 0, 0>, 0>)   \
+  X(PrefillKivi2Dim64, Prefill<GearTiles<2, 64, 0, 0>, 0>)     \
+  X(PrefillKivi2Dim128, Prefill<GearTiles<2, 128, 0, 0>, 0>)   \
+  X(PrefillGearl4Dim64, Prefill<GearTiles<4, 64, 4, 0>, 0>)    \
+  X(PrefillGearl4Dim128, Prefill<GearTiles<4, 128, 4, 0>, 0>)  \
+  X(PrefillGearl2Dim64, Prefill<GearTiles<2, 64, 4, 0>, 0>)    \
+  X(PrefillGearl2Dim128, Prefill<GearTiles<2, 128, 4, 0>, 0>)  \
+  X(PrefillGear4Dim64, Prefill<GearTiles<4, 64, 4, 82>, 0>)    \
+  X(PrefillGear4Dim128, Prefill<GearTiles<4, 128, 4, 164>, 0>) \
+  X(PrefillGear2Dim64, Prefill<GearTiles<2, 64, 2, 41>, 0>)    \
+  X(PrefillGear2Dim128, Prefill<GearTiles<2, 128, 2, 82>, 0>)
 #define THRONG_MODEL_KERNELS(X)                      \
   X(NormRows, NormRows)                              \
   X(MapRows, MapRows)                                \
@@ -136,12 +149,13 @@ namespace throng::device {
   X(EmbedF16, EmbedRows<HalfWeights>)                \
   X(EmbedBF16, EmbedRows<BrainWeights>)              \
   X(SampleTokens, SampleTokens)
-#define THRONG_KERNELS(X)       \
-  THRONG_SEAL_KERNELS(X)        \
-  THRONG_DECODE_KERNELS(X)      \
-  THRONG_GEAR_DECODE_KERNELS(X) \
-  THRONG_PREFILL_KERNELS(X)     \
-  THRONG_ROT_PREFILL_KERNELS(X) \
+#define THRONG_KERNELS(X)        \
+  THRONG_SEAL_KERNELS(X)         \
+  THRONG_DECODE_KERNELS(X)       \
+  THRONG_GEAR_DECODE_KERNELS(X)  \
+  THRONG_PREFILL_KERNELS(X)      \
+  THRONG_ROT_PREFILL_KERNELS(X)  \
+  THRONG_GEAR_PREFILL_KERNELS(X) \
   THRONG_MODEL_KERNELS(X)
 
 enum class KernelId {

@@ -319,7 +319,7 @@ struct HalfTiles {
   };
 
   template <typename Element>
-  static THRONG_DEVICE void KeepQueries(const Element& element, Shared& shared) {
+  static THRONG_DEVICE void KeepQueries(const Element& element, int, Shared& shared) {
     THRONG_NO_UNROLL
     for (int s = 0; s < Page::kSteps; ++s) {
       uint32_t parts[2][4];

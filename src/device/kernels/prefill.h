@@ -1,13 +1,15 @@
 // Attention of a chunk of tokens to the pages before them and to their own block, causal.
 //
 // A block of threads takes a tile: up to 64 rows, of tokens of one block of the cache and all query heads
-// that share a KV head. Pages of integers come to shared memory one ahead of the one that is used, are
-// expanded to bytes once for all warps, and each warp multiplies its 16 rows with them. Pages of f16 are used
-// where they lie, and so is the tile's own block, which is open.
+// that share a KV head. Pages of flashq, int8 and rot come to shared memory one ahead of the one that is
+// used, are expanded to bytes once for all warps, and each warp multiplies its 16 rows with them. Other pages
+// are used where they lie, and so is the tile's own block, which is open.
 //
 // Pages come in the order in which Decode's warps and splits have them, and what was found is merged where
 // Decode merges, so a row has the bits that Decode gives it.
 #pragma once
+
+#include <type_traits>
 
 #include "device/intrinsics.h"
 #include "device/kernels/decode.h"
@@ -29,19 +31,11 @@ struct PrefillTile {
   int first_query;     // where the first token is in queries, out, first_visible and thresholds
 };
 
-// One layer. Places in blocks are in bytes, those of KV head 0; heads are head_stride apart.
 struct PrefillArgs {
+  AttentionArgs attention;       // of at most kTileRows query heads for a KV head
   const PrefillTile* tiles;      // one for each x of the grid
-  const float* queries;          // [tokens, kv_heads, group, d] after rotation
-  float* out;                    // the same
-  const int32_t* first_visible;  // [tokens]: the first token that each sees; it never falls
-  const float* thresholds;       // [tokens], of SAS; null for the exact softmax
-  const float* sinks;            // as in DecodeArgs
-  float scale;                   // of scores
-  int group;                     // at most kTileRows
-  int64_t kv_heads;
-  int64_t keys, values, head_stride;                 // of sealed blocks
-  int64_t open_keys, open_values, open_head_stride;  // of open blocks
+  const int32_t* first_visible;  // [rows]: the first token that each sees; it never falls
+  const float* thresholds;       // [rows], of SAS; null for the exact softmax
 };
 
 // Grid: [tiles, kv_heads]. kSas: 1 for the SAS softmax, 0 for the exact one.
@@ -101,7 +95,7 @@ struct Prefill {
       if constexpr (Page::kRotated) shared.pages.signs[ThreadIndex()] = Page::SignsOfLane();
     } else {
       Tiles::KeepQueries([&](int r, int channel) { return QueryElement(args, rows[r], channel); },
-                         shared.pages);
+                         tile.num_tokens * args.attention.group - 16 * Warp(), shared.pages);
     }
     const int first_page = args.first_visible[tile.first_query] / kPageTokens;
     const int first_split = first_page / kSplitPages;
@@ -128,8 +122,13 @@ struct Prefill {
             AttendTiles(page, shared.pages.raw[raw], shared, rows);
             raw = 1 - raw;
           } else {
-            const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.head_stride;
-            AttendHalves(args, page, block + args.keys, block + args.values, shared, rows);
+            const Places& places = args.attention.sealed;
+            const uint8_t* block = tile.sealed[page] + BlockIndex().y * places.head_stride;
+            if constexpr (std::is_same_v<Page, HalfPage<kDim>>) {
+              AttendHalves(args, page, block + places.keys, block + places.values, shared, rows);
+            } else {
+              AttendCodes(page, block + places.keys, block + places.values, shared, rows);
+            }
           }
         }
         if constexpr (Page::kRotated) {
@@ -137,8 +136,9 @@ struct Prefill {
           for (int r = 0; r < 2; ++r) Page::RotateBack(shared.pages.signs[ThreadIndex()], rows[r].state.out);
         }
         if (tile.num_sealed / kSplitPages == split && tile.num_sealed % kSplitWarps == warp) {
-          const uint8_t* block = tile.open + BlockIndex().y * args.open_head_stride;
-          AttendHalves(args, tile.num_sealed, block + args.open_keys, block + args.open_values, shared, rows);
+          const Places& places = args.attention.open;
+          const uint8_t* block = tile.open + BlockIndex().y * places.head_stride;
+          AttendHalves(args, tile.num_sealed, block + places.keys, block + places.values, shared, rows);
         }
         THRONG_UNROLL
         for (int r = 0; r < 2; ++r) MergeWarp(r, warp == 0, rows[r], shared);
@@ -169,23 +169,26 @@ struct Prefill {
   static THRONG_DEVICE void BeginRow(const Args& args, const PrefillTile& tile, int r, Row& to,
                                      Merged& total) {
     const int row = Warp() * 16 + Lane() / 4 + 8 * r;
-    const bool used = row < tile.num_tokens * args.group;
-    const int token = used ? row / args.group : 0;
-    const int head = used ? row % args.group : 0;
+    const bool used = row < tile.num_tokens * args.attention.group;
+    const int token = used ? row / args.attention.group : 0;
+    const int head = used ? row % args.attention.group : 0;
     const int kv_head = BlockIndex().y;
-    const int64_t at = (((tile.first_query + token) * args.kv_heads + kv_head) * args.group + head) * kDim;
-    to.query = args.queries + at;
-    to.out = used ? args.out + at : nullptr;
+    const int64_t at =
+        (((tile.first_query + token) * args.attention.kv_heads + kv_head) * args.attention.group + head) *
+        kDim;
+    to.query = args.attention.queries + at;
+    to.out = used ? args.attention.out + at : nullptr;
     to.position = tile.num_sealed * kPageTokens + tile.first_in_block + token;
     to.first_visible = args.first_visible[tile.first_query + token];
     to.threshold = kSas != 0 ? args.thresholds[tile.first_query + token] : 0.0f;
-    const bool sinks = args.sinks != nullptr;
-    total.max[r][ThreadIndex()] = sinks ? args.sinks[kv_head * args.group + head] : kHidden;
+    const bool sinks = args.attention.sinks != nullptr;
+    total.max[r][ThreadIndex()] =
+        sinks ? args.attention.sinks[kv_head * args.attention.group + head] : kHidden;
     total.sum[r][ThreadIndex()] = sinks ? 1.0f : 0.0f;
   }
 
   static THRONG_DEVICE float QueryElement(const Args& args, const Row& row, int channel) {
-    return Finite(row.query[channel] * args.scale);
+    return Finite(row.query[channel] * args.attention.scale);
   }
 
   // The threads' own parts of the first sealed page that is seen, from `page` on, as one group of copies.
@@ -194,10 +197,10 @@ struct Prefill {
                                       Raw& raw) {
     page = SealedFrom(page, first_page, tile.num_sealed);
     if (page < 0) return;
-    const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.head_stride;
+    const uint8_t* block = tile.sealed[page] + BlockIndex().y * args.attention.sealed.head_stride;
     for (int e = 16 * ThreadIndex(); e < Tiles::kRawBytes; e += 16 * kThreads) {
-      CopyAsync(raw.keys + e, block + args.keys + e);
-      CopyAsync(raw.values + e, block + args.values + e);
+      CopyAsync(raw.keys + e, block + args.attention.sealed.keys + e);
+      CopyAsync(raw.values + e, block + args.attention.sealed.values + e);
     }
     CommitCopies();
   }
@@ -232,28 +235,53 @@ struct Prefill {
   // A page of f16, open or sealed.
   static THRONG_DEVICE void AttendHalves(const Args& args, int page, const uint8_t* keys,
                                          const uint8_t* values, const Shared& shared, Row (&rows)[2]) {
-    PageRow scores[2];
-    HalfPage<kDim>::template ScoreRows<2>(
-        keys,
-        [&](int s, uint32_t(&high)[4], uint32_t(&low)[4]) {
-          if constexpr (kExpands) {
-            HalfPage<kDim>::template SplitQueries<2>(
-                [&](int r, int channel) { return QueryElement(args, rows[r], channel); }, s, high, low);
-          } else {
-            Tiles::FindQueries(shared.pages, s, high, low);
-          }
+    AttendInPlace(
+        page, shared, rows,
+        [&](PageRow* scores) {
+          HalfPage<kDim>::template ScoreRows<2>(
+              keys,
+              [&](int s, uint32_t(&high)[4], uint32_t(&low)[4]) {
+                if constexpr (kExpands) {
+                  HalfPage<kDim>::template SplitQueries<2>(
+                      [&](int r, int channel) { return QueryElement(args, rows[r], channel); }, s, high, low);
+                } else {
+                  Tiles::FindQueries(shared.pages, s, high, low);
+                }
+              },
+              scores);
         },
-        scores);
+        [&](const PageRow* scores, const float*, const float* rescale, OutputRow<kDim>* out) {
+          HalfPage<kDim>::template MixRows<2>(values, scores, rescale, out);
+        });
+  }
+  // A sealed page of another kind that is used where it lies.
+  static THRONG_DEVICE void AttendCodes(int page, const uint8_t* keys, const uint8_t* values, Shared& shared,
+                                        Row (&rows)[2]) {
+    AttendInPlace(
+        page, shared, rows, [&](PageRow* scores) { Tiles::Score(keys, shared.pages, scores); },
+        [&](const PageRow* scores, const float* tops, const float* rescale, OutputRow<kDim>* out) {
+          Tiles::Mix(values, scores, tops, rescale, shared.pages, out);
+        });
+  }
+  // score(scores) and mix(probabilities, tops, rescale, out) are of both rows.
+  template <typename Score, typename Mix>
+  static THRONG_DEVICE void AttendInPlace(int page, const Shared& shared, Row (&rows)[2], const Score& score,
+                                          const Mix& mix) {
+    PageRow scores[2];
+    score(scores);
+    float tops[2];
     float rescale[2];
     OutputRow<kDim> out[2];
     const int first_in_page = page * kPageTokens;
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) {
       Hide(rows[r].first_visible - first_in_page, rows[r].position + 1 - first_in_page, scores[r]);
-      rescale[r] = SoftmaxOf(shared, scores[r], rows[r]).rescale;
+      const SoftmaxStep step = SoftmaxOf(shared, scores[r], rows[r]);
+      tops[r] = step.top;
+      rescale[r] = step.rescale;
       CopyRow(rows[r].state.out, out[r]);
     }
-    HalfPage<kDim>::template MixRows<2>(values, scores, rescale, out);
+    mix(scores, tops, rescale, out);
     THRONG_UNROLL
     for (int r = 0; r < 2; ++r) CopyRow(out[r], rows[r].state.out);
   }

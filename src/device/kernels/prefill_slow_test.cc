@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "attention/attention.h"
+#include "attention/reference.h"
 #include "attention/sas.h"
 #include "base/half.h"
 #include "device/emulation/emulated_device.h"
 #include "device/kernels/all_kernels.h"
+#include "device/testing/codecs_on_device.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/codec_table.h"
@@ -61,6 +63,26 @@ std::vector<PrefillOnDevice> Kernels() {
       {"rot2", 128, kPrefillRot2Dim128, kDecodeRot2Dim128, kMergeSplitsDim128},
       {"int4", 64, kPrefillInt4Dim64, kDecodeInt4Dim64, kMergeSplitsDim64},
       {"int4", 128, kPrefillInt4Dim128, kDecodeInt4Dim128, kMergeSplitsDim128},
+      {"kivi4", 64, kPrefillKivi4Dim64, kDecodeKivi4Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 1},
+      {"kivi4", 128, kPrefillKivi4Dim128, kDecodeKivi4Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"kivi2", 64, kPrefillKivi2Dim64, kDecodeKivi2Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 1},
+      {"kivi2", 128, kPrefillKivi2Dim128, kDecodeKivi2Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"gearl4", 64, kPrefillGearl4Dim64, kDecodeGearl4Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"gearl4", 128, kPrefillGearl4Dim128, kDecodeGearl4Dim128, kMergeSplitsDim128, SoftmaxKind::kExact,
+       5e-4, 1},
+      {"gearl2", 64, kPrefillGearl2Dim64, kDecodeGearl2Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4,
+       1},
+      {"gearl2", 128, kPrefillGearl2Dim128, kDecodeGearl2Dim128, kMergeSplitsDim128, SoftmaxKind::kExact,
+       5e-4, 1},
+      {"gear4", 64, kPrefillGear4Dim64, kDecodeGear4Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 3},
+      {"gear4", 128, kPrefillGear4Dim128, kDecodeGear4Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       3},
+      {"gear2", 64, kPrefillGear2Dim64, kDecodeGear2Dim64, kMergeSplitsDim64, SoftmaxKind::kExact, 5e-4, 3},
+      {"gear2", 128, kPrefillGear2Dim128, kDecodeGear2Dim128, kMergeSplitsDim128, SoftmaxKind::kExact, 5e-4,
+       3},
       {"flashq4", 64, kPrefillFlashq4SasDim64, kDecodeFlashq4SasDim64, kMergeSplitsSasDim64, kSas,
        kSasTolerance, 4},
       {"flashq4", 128, kPrefillFlashq4SasDim128, kDecodeFlashq4SasDim128, kMergeSplitsSasDim128, kSas,
@@ -131,21 +153,22 @@ class ChunkInCache {
     attention::AttentionScratch scratch;
     for (int head = 0; head < kHeads; ++head) {
       const size_t at = static_cast<size_t>(head * chunk_.group) * d_;
-      attention::Attend({.cache = &cache_,
-                         .layer = 0,
-                         .kv_head = head,
-                         .group = chunk_.group,
-                         .first_token = 0,
-                         .num_tokens = chunk_.tokens,
-                         .queries = queries_.data() + at,
-                         .query_stride = RowFloats(),
-                         .out = out.data() + at,
-                         .out_stride = RowFloats(),
-                         .scale = 1.0f / std::sqrt(static_cast<float>(d_)),
-                         .window = chunk_.window,
-                         .softmax = softmax,
-                         .sinks = chunk_.sinks ? sinks_.data() + head * chunk_.group : nullptr},
-                        scratch);
+      const attention::AttentionJob job{
+          .cache = &cache_,
+          .layer = 0,
+          .kv_head = head,
+          .group = chunk_.group,
+          .first_token = 0,
+          .num_tokens = chunk_.tokens,
+          .queries = queries_.data() + at,
+          .query_stride = RowFloats(),
+          .out = out.data() + at,
+          .out_stride = RowFloats(),
+          .scale = 1.0f / std::sqrt(static_cast<float>(d_)),
+          .window = chunk_.window,
+          .softmax = softmax,
+          .sinks = chunk_.sinks ? sinks_.data() + head * chunk_.group : nullptr};
+      IsLikeDecoded(shape_.name) ? attention::AttendReference(job) : attention::Attend(job, scratch);
     }
     return out;
   }
@@ -227,49 +250,34 @@ std::vector<float> OnDevice(const PrefillOnDevice& shape, const Chunk& chunk, co
   const DeviceArray<float> out(*device, source.Queries().size());
   const DeviceArray<int32_t> device_first_visible(*device, std::span<const int32_t>(first_visible));
   const DeviceArray<float> sinks(*device, std::span<const float>(source.Sinks()));
-  const float* const given_sinks = chunk.sinks ? sinks.Data() : nullptr;
+  const AttentionArgs attention{.queries = queries.Data(),
+                                .out = out.Data(),
+                                .sinks = chunk.sinks ? sinks.Data() : nullptr,
+                                .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                                .group = chunk.group,
+                                .kv_heads = kHeads,
+                                .sealed = KeysThenValues(page_bytes),
+                                .open = KeysThenValues(open_bytes)};
   if (way == Way::kDecode) {
     const DeviceArray<DecodeSequence> device_tokens(*device, std::span<const DecodeSequence>(tokens));
     const int max_splits = last_block / kSplitPages + 1;
     const size_t parts = tokens.size() * kHeads * static_cast<size_t>(max_splits) * kGroupRows;
     const DeviceArray<float> split_max(*device, parts), split_sum(*device, parts),
         split_out(*device, parts * static_cast<size_t>(shape.head_dim));
-    const DecodeArgs args{.sequences = device_tokens.Data(),
-                          .queries = queries.Data(),
-                          .out = out.Data(),
+    const DecodeArgs args{.attention = attention,
+                          .sequences = device_tokens.Data(),
                           .split_max = split_max.Data(),
                           .split_sum = split_sum.Data(),
                           .split_out = split_out.Data(),
-                          .sinks = given_sinks,
-                          .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                          .group = chunk.group,
-                          .kv_heads = kHeads,
-                          .max_splits = max_splits,
-                          .keys = 0,
-                          .values = static_cast<int64_t>(page_bytes),
-                          .head_stride = static_cast<int64_t>(2 * page_bytes),
-                          .open_keys = 0,
-                          .open_values = static_cast<int64_t>(open_bytes),
-                          .open_head_stride = static_cast<int64_t>(2 * open_bytes)};
+                          .max_splits = max_splits};
     device->Launch(shape.decode, {max_splits, kHeads, chunk.tokens}, &args);
     device->Launch(shape.merge, {kHeads, chunk.tokens, 1}, &args);
     return out.ToHost();
   }
-  const PrefillArgs args{.tiles = device_tiles.Data(),
-                         .queries = queries.Data(),
-                         .out = out.Data(),
+  const PrefillArgs args{.attention = attention,
+                         .tiles = device_tiles.Data(),
                          .first_visible = device_first_visible.Data(),
-                         .thresholds = device_thresholds.Data(),
-                         .sinks = given_sinks,
-                         .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                         .group = chunk.group,
-                         .kv_heads = kHeads,
-                         .keys = 0,
-                         .values = static_cast<int64_t>(page_bytes),
-                         .head_stride = static_cast<int64_t>(2 * page_bytes),
-                         .open_keys = 0,
-                         .open_values = static_cast<int64_t>(open_bytes),
-                         .open_head_stride = static_cast<int64_t>(2 * open_bytes)};
+                         .thresholds = device_thresholds.Data()};
   device->Launch(shape.kernel, {static_cast<int>(tiles.size()), kHeads, 1}, &args);
   device->Wait();
   return out.ToHost();

@@ -97,6 +97,59 @@ struct RotPage {
     return signs;
   }
 
+  // Of a token, from the sum of its codes times a query's, whose own sum is query_sum.
+  static THRONG_DEVICE float ScoreOf(int32_t sum, int32_t query_sum, float query_scale, float half_step,
+                                     float middle) {
+    const int32_t centred = 2 * sum - Layout::kLevels * query_sum;
+    const float steps = static_cast<float>(centred) * half_step;
+    return (steps + static_cast<float>(query_sum) * middle) * query_scale;
+  }
+
+  // Of a row's weights: what one is worth, what all of them add of the middles, and their sum.
+  struct Weight {
+    float unit;
+    float middle;
+    int32_t sum;
+  };
+  // Probabilities times half steps as integers of 15 bits. scales_of(h, half_steps, middles): of this
+  // lane's tokens at [h].
+  template <typename ScalesOf>
+  static THRONG_DEVICE Weight Weigh(const ScalesOf& scales_of, const PageRow& probabilities,
+                                    uint32_t (&high)[2][4], uint32_t (&low)[2][4]) {
+    PageRow products;
+    float largest = 0.0f;
+    float middle = 0.0f;
+    THRONG_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      float half_steps[8];
+      float middles[8];
+      scales_of(h, half_steps, middles);
+      THRONG_UNROLL
+      for (int t = 0; t < 8; ++t) {
+        products[h][t % 4][t / 4] = probabilities[h][t % 4][t / 4] * half_steps[t];
+        largest = Max(largest, products[h][t % 4][t / 4]);
+        middle = Fma(probabilities[h][t % 4][t / 4], middles[t], middle);
+      }
+    }
+    const float unit = SplitWeights(products, RowMax(largest), high, low);
+    uint32_t high_sum = 0;
+    uint32_t low_sum = 0;
+    THRONG_UNROLL
+    for (int e = 0; e < 4; ++e) {
+      high_sum = Dot4U8(high[e / 2][e % 2 * 2], 0x01010101u, high_sum);
+      low_sum = Dot4U8(low[e / 2][e % 2 * 2], 0x01010101u, low_sum);
+    }
+    return {unit, RowSum(middle), RowSum(static_cast<int32_t>(128 * high_sum + low_sum))};
+  }
+  // out * rescale + the sums of weights' digits times a channel's codes.
+  static THRONG_DEVICE float Mixed(int32_t high_sum, int32_t low_sum, const Weight& weight, float out,
+                                   float rescale) {
+    const int32_t sum = 128 * high_sum + low_sum;
+    const float added =
+        Fma(static_cast<float>(2 * sum - Layout::kLevels * weight.sum), weight.unit, weight.middle);
+    return Fma(out, rescale, added);
+  }
+
   static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
     int32_t query_sum = 0;
     THRONG_UNROLL
@@ -118,13 +171,11 @@ struct RotPage {
       }
       float half_steps[8];
       float middles[8];
-      LoadHalves(page + Layout::kHalfSteps + 2 * OwnToken(h), half_steps);
-      LoadHalves(page + Layout::kMiddles + 2 * OwnToken(h), middles);
+      LoadScales(page, h, half_steps, middles);
       THRONG_UNROLL
       for (int t = 0; t < 8; ++t) {
-        const int32_t centred = 2 * sums[t % 4][t / 4] - Layout::kLevels * query_sum;
-        const float steps = static_cast<float>(centred) * half_steps[t];
-        scores[h][t % 4][t / 4] = (steps + static_cast<float>(query_sum) * middles[t]) * query.scale;
+        scores[h][t % 4][t / 4] =
+            ScoreOf(sums[t % 4][t / 4], query_sum, query.scale, half_steps[t], middles[t]);
       }
     }
   }
@@ -132,39 +183,16 @@ struct RotPage {
   // out = out * rescale + probabilities times values, both rotated. Weights have 15 bits, in two products.
   static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float, float rescale,
                                 Scratch&, OutputRow<kDim>& out) {
-    PageRow products;
-    float largest = 0.0f;
-    float middle = 0.0f;
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      float half_steps[8];
-      float middles[8];
-      LoadHalves(page + Layout::kHalfSteps + 2 * OwnToken(h), half_steps);
-      LoadHalves(page + Layout::kMiddles + 2 * OwnToken(h), middles);
-      THRONG_UNROLL
-      for (int t = 0; t < 8; ++t) {
-        products[h][t % 4][t / 4] = probabilities[h][t % 4][t / 4] * half_steps[t];
-        largest = Max(largest, products[h][t % 4][t / 4]);
-        middle = Fma(probabilities[h][t % 4][t / 4], middles[t], middle);
-      }
-    }
-    middle = RowSum(middle);
     uint32_t high[2][4];
     uint32_t low[2][4];
-    const float unit = SplitWeights(products, RowMax(largest), high, low);
-    uint32_t high_sum = 0;
-    uint32_t low_sum = 0;
+    const Weight weight = Weigh(
+        [&](int h, float(&half_steps)[8], float(&middles)[8]) { LoadScales(page, h, half_steps, middles); },
+        probabilities, high, low);
     THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        high_sum = Dot4U8(high[h][2 * j], 0x01010101u, high_sum);
-        low_sum = Dot4U8(low[h][2 * j], 0x01010101u, low_sum);
-        high[h][2 * j] = SwapMiddle(high[h][2 * j]);
-        low[h][2 * j] = SwapMiddle(low[h][2 * j]);
-      }
+    for (int e = 0; e < 4; ++e) {
+      high[e / 2][e % 2 * 2] = SwapMiddle(high[e / 2][e % 2 * 2]);
+      low[e / 2][e % 2 * 2] = SwapMiddle(low[e / 2][e % 2 * 2]);
     }
-    const int32_t weights = RowSum(static_cast<int32_t>(128 * high_sum + low_sum));
     THRONG_NO_UNROLL
     for (int k = 0; k < kSteps; ++k) {
       int32_t high_sums[4][4] = {};
@@ -182,15 +210,20 @@ struct RotPage {
       float mixed[8];
       THRONG_UNROLL
       for (int c = 0; c < 8; ++c) {
-        const int32_t sum = 128 * high_sums[c % 4][c / 4] + low_sums[c % 4][c / 4];
-        const float added = Fma(static_cast<float>(2 * sum - Layout::kLevels * weights), unit, middle);
-        mixed[c] = Fma(out[0][c % 4][c / 4], rescale, added);
+        mixed[c] =
+            Mixed(high_sums[c % 4][c / 4], low_sums[c % 4][c / 4], weight, out[0][c % 4][c / 4], rescale);
       }
       Rotate(mixed, out);
     }
   }
 
  private:
+  // Of this lane's tokens at [h].
+  static THRONG_DEVICE void LoadScales(const uint8_t* page, int h, float (&half_steps)[8],
+                                       float (&middles)[8]) {
+    LoadHalves(page + Layout::kHalfSteps + 2 * OwnToken(h), half_steps);
+    LoadHalves(page + Layout::kMiddles + 2 * OwnToken(h), middles);
+  }
   static THRONG_DEVICE void SetSigns(uint32_t signs, OutputRow<kDim>& row) {
     THRONG_UNROLL
     for (int e = 0; e < 8 * kSteps; ++e) {

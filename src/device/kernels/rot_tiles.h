@@ -64,46 +64,19 @@ struct RotTiles {
       ScalesOf(raw_keys, h, half_steps, middles);
       THRONG_UNROLL
       for (int t = 0; t < 8; ++t) {
-        const int32_t centred = 2 * sums[h][t % 4][t / 4] - Layout::kLevels * query.sum;
-        const float steps = static_cast<float>(centred) * half_steps[t];
-        scores[h][t % 4][t / 4] = (steps + static_cast<float>(query.sum) * middles[t]) * query.scale;
+        scores[h][t % 4][t / 4] =
+            Page::ScoreOf(sums[h][t % 4][t / 4], query.sum, query.scale, half_steps[t], middles[t]);
       }
     }
   }
 
   static constexpr int kDigits = 2;
-  // Of a row: what one weight is worth, what all of them add of the middles, and their sum.
-  struct Weight {
-    float unit;
-    float middle;
-    int32_t sum;
-  };
+  using Weight = typename Page::Weight;
   static THRONG_DEVICE Weight Weigh(const uint8_t* raw_values, const PageRow& probabilities, float,
                                     uint32_t (&digits)[kDigits][2][4]) {
-    PageRow products;
-    float largest = 0.0f;
-    float middle = 0.0f;
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      float half_steps[8];
-      float middles[8];
-      ScalesOf(raw_values, h, half_steps, middles);
-      THRONG_UNROLL
-      for (int t = 0; t < 8; ++t) {
-        products[h][t % 4][t / 4] = probabilities[h][t % 4][t / 4] * half_steps[t];
-        largest = Max(largest, products[h][t % 4][t / 4]);
-        middle = Fma(probabilities[h][t % 4][t / 4], middles[t], middle);
-      }
-    }
-    const float unit = SplitWeights(products, RowMax(largest), digits[0], digits[1]);
-    uint32_t high = 0;
-    uint32_t low = 0;
-    THRONG_UNROLL
-    for (int e = 0; e < 4; ++e) {
-      high = Dot4U8(digits[0][e / 2][e % 2 * 2], 0x01010101u, high);
-      low = Dot4U8(digits[1][e / 2][e % 2 * 2], 0x01010101u, low);
-    }
-    return {unit, RowSum(middle), RowSum(static_cast<int32_t>(128 * high + low))};
+    return Page::Weigh([&](int h, float(&half_steps)[8],
+                           float(&middles)[8]) { ScalesOf(raw_values, h, half_steps, middles); },
+                       probabilities, digits[0], digits[1]);
   }
   static THRONG_DEVICE void Multiply(int32_t (&sums)[4], const uint32_t (&weights)[4],
                                      const uint32_t (&values)[2]) {
@@ -113,10 +86,7 @@ struct RotTiles {
   static THRONG_DEVICE Channels LoadChannels(const uint8_t*, int) { return {}; }
   static THRONG_DEVICE float Mixed(const int32_t (&sums)[kDigits], const Channels&, int, int,
                                    const Weight& weight, float out, float rescale) {
-    const int32_t sum = 128 * sums[0] + sums[1];
-    const float added =
-        Fma(static_cast<float>(2 * sum - Layout::kLevels * weight.sum), weight.unit, weight.middle);
-    return Fma(out, rescale, added);
+    return Page::Mixed(sums[0], sums[1], weight, out, rescale);
   }
 
  private:

@@ -28,13 +28,13 @@ std::vector<CodecKernels> SealingCodecs() {
 
 // Places where the threads wait for each other.
 size_t SealWaits(const CodecKernels& codec) {
-  if (IsNamed(codec, "flashq")) return 3;
-  if (IsNamed(codec, "rot")) return 2;
-  if (IsNamed(codec, "int4")) return 1;
-  if (IsNamed(codec, "kivi")) return 2;
-  const size_t errors = IsNamed(codec, "gearl2") || IsNamed(codec, "gear2");
-  if (IsNamed(codec, "gearl")) return 10 + errors;
-  if (IsNamed(codec, "gear")) return 13 + errors;
+  if (IsNamed(codec.name, "flashq")) return 3;
+  if (IsNamed(codec.name, "rot")) return 2;
+  if (IsNamed(codec.name, "int4")) return 1;
+  if (IsNamed(codec.name, "kivi")) return 2;
+  const size_t errors = IsNamed(codec.name, "gearl2") || IsNamed(codec.name, "gear2");
+  if (IsNamed(codec.name, "gearl")) return 10 + errors;
+  if (IsNamed(codec.name, "gear")) return 13 + errors;
   return 0;
 }
 
