@@ -6,6 +6,7 @@ import {test} from 'node:test';
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
 import {layOut} from '../../web/viewer/map/layout.js';
 import {isFree, wrap} from '../../web/viewer/map/words.js';
+import {Ground} from '../../web/viewer/map/ground.js';
 import {flightText, stateOf} from '../../web/viewer/panel/in_flight.js';
 import {scaleOf, valueAt} from '../../web/viewer/panel/chart.js';
 import {agentsNamed} from '../../web/viewer/panel/search_panel.js';
@@ -129,6 +130,15 @@ test('calls in flight grow until they are answered', () => {
   assert.equal(flightText(run, run.openCalls()), '0 in flight when the run last said so, 40 s ago');
   run.info.in_flight = null;
   assert.equal(flightText(run, run.openCalls()), '');
+});
+
+test('where an agent is has the name of the smallest place there', () => {
+  const place = (name, x, y, width, height) => ({name, x, y, width, height});
+  const map = {width: 20, height: 10, places: [place('green', 2, 2, 10, 6), place('pond', 4, 4, 2, 2)], homes: [place("Ada's house", 14, 0, 4, 4)], copies: [[0, 0], [20, 0]]};
+  const ground = new Ground({map, agents: []});
+  const said = [[2, 2], [5, 5], [6, 6], [12, 2], [17, 3], [25, 5], [0, 0]].map(([x, y]) => ground.textOf({x, y}));
+  assert.deepEqual(said, ['green', 'pond', 'green', '12,2', "Ada's house", 'pond', '0,0']);
+  assert.equal(new Ground({map: {unit: 100}, agents: []}).textOf({x: 150, y: 20}), '1.5,0.2 m');
 });
 
 test('a lens shows one step, or each agent at its own', () => {
