@@ -129,7 +129,7 @@ inline Completion Cancelled(uint64_t id, const CallKey& key) {
 // Where a request in flight is.
 struct Standing {
   bool is_queued = false;  // in this process: nobody works on it yet
-  std::string server{};    // that was asked: its address; empty: none, as this process answers or it is queued
+  std::string server{};  // that was asked: its address; empty: none, as this process answers or it is queued
   bool operator==(const Standing&) const = default;
 };
 
