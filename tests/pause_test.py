@@ -73,7 +73,7 @@ class Live:
         try:
             urllib.request.urlopen(request)
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)["error"]["message"]
+            return error.code, json.load(error)["error"]
         if paused:
             self.wait(lambda: (self.info()["pause"] or {}).get("begun") or self.process.poll() is not None, "it does not stand still")
         return 200, ""

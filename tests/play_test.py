@@ -57,7 +57,7 @@ def check_page(throng, journal):
 
         answered = {"agent": 0, "step": 2, "call": 0, "answer": "work"}  # by play, a moment ago
         status, reply = ask("answer", answered)
-        assert status == 409 and "somebody else has answered it" in reply["error"]["message"], (status, reply)
+        assert status == 409 and "somebody else has answered it" in reply["error"], (status, reply)
         assert ask("run")[1]["questions"] == [], ask("run")
         run = start(journal)
         try:

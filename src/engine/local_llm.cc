@@ -1,5 +1,6 @@
 #include "engine/local_llm.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <unordered_map>
@@ -10,12 +11,21 @@
 
 namespace throng::engine {
 
+namespace {
+
+struct InEngine {
+  uint64_t id;
+  std::shared_ptr<const std::atomic<bool>> runs;
+};
+
+}  // namespace
+
 struct LocalLlm::Inbox {
   std::mutex mutex;
   std::condition_variable completed;
   std::vector<llm::Completion> completions;  // guarded by mutex
-  // The engine's ids by the caller's, of requests without a completion yet; guarded by mutex.
-  std::unordered_map<uint64_t, uint64_t> in_flight;
+  // By the caller's id, of requests without a completion yet; guarded by mutex.
+  std::unordered_map<uint64_t, InEngine> in_flight;
   llm::Stats stats;  // guarded by mutex
 
   void Put(uint64_t id, EngineResult result);
@@ -45,7 +55,7 @@ LocalLlm::LocalLlm(std::shared_ptr<LocalModel> model)
 
 LocalLlm::~LocalLlm() {
   std::lock_guard lock(inbox_->mutex);
-  for (const auto& [id, engine_id] : inbox_->in_flight) model_->Cancel(engine_id);
+  for (const auto& [id, in_engine] : inbox_->in_flight) model_->Cancel(in_engine.id);
 }
 
 void LocalLlm::Submit(llm::Request request) {
@@ -67,20 +77,29 @@ void LocalLlm::Submit(llm::Request request) {
   asked.on_done = [inbox = inbox_, id = request.id](EngineResult result) {
     inbox->Put(id, std::move(result));
   };
+  const auto runs = std::make_shared<std::atomic<bool>>(false);
+  asked.runs = runs;
   std::lock_guard lock(inbox_->mutex);  // so that no completion comes before its id is known
-  inbox_->in_flight[request.id] = model_->Submit(std::move(asked));
+  inbox_->in_flight[request.id] = {model_->Submit(std::move(asked)), runs};
 }
 
 void LocalLlm::Cancel(uint64_t id) {
   std::lock_guard lock(inbox_->mutex);
   const auto found = inbox_->in_flight.find(id);
-  if (found != inbox_->in_flight.end()) model_->Cancel(found->second);
+  if (found != inbox_->in_flight.end()) model_->Cancel(found->second.id);
 }
 
 void LocalLlm::Raise(uint64_t id, int priority) {
   std::lock_guard lock(inbox_->mutex);
   const auto found = inbox_->in_flight.find(id);
-  if (found != inbox_->in_flight.end()) model_->Raise(found->second, priority);
+  if (found != inbox_->in_flight.end()) model_->Raise(found->second.id, priority);
+}
+
+std::optional<llm::Standing> LocalLlm::StandingOf(uint64_t id) const {
+  std::lock_guard lock(inbox_->mutex);
+  const auto found = inbox_->in_flight.find(id);
+  if (found == inbox_->in_flight.end()) return std::nullopt;
+  return llm::Standing{.is_queued = !*found->second.runs};
 }
 
 void LocalLlm::Wait(std::vector<llm::Completion>& done, double seconds) {

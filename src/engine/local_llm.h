@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "engine/local_model.h"
 #include "llm/llm.h"
@@ -18,6 +19,7 @@ class LocalLlm final : public llm::Llm {
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override;
   void Raise(uint64_t id, int priority) override;
+  std::optional<llm::Standing> StandingOf(uint64_t id) const override;
   bool WantsExpectations() const override { return model_->WantsExpectations(); }
   void ExpectNext(uint32_t agent, int32_t step) override {
     if (WantsExpectations()) model_->ExpectNext(agent, step);

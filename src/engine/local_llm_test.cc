@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 
 #include "engine/testing/fake_model.h"
 
@@ -71,6 +73,24 @@ TEST(LocalLlm, TheSameCallHasTheSameAnswer) {
     }
   }
   EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), 1u);
+}
+
+TEST(LocalLlm, TellsWhatRunsAndWhatWaitsForAPlace) {
+  std::promise<void> release;
+  LoadedModel fake = FakeModel("", /*spare_logits=*/5);
+  static_cast<FakeTransformer&>(*fake.transformer).before_forward =
+      [released = release.get_future().share()](auto) { released.wait(); };
+  LocalLlm llm(std::make_shared<LocalModel>(
+      LocalOptions{.kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2, .max_batch = 1}, std::move(fake)));
+  llm.Submit(Ask("What now?", 7));
+  while (llm.StandingOf(7) != llm::Standing{}) std::this_thread::yield();
+  llm.Submit(Ask("another", 8));
+  EXPECT_EQ(llm.StandingOf(8), llm::Standing{.is_queued = true});
+  EXPECT_EQ(llm.StandingOf(9), std::nullopt);
+  release.set_value();
+  std::vector<llm::Completion> done;
+  while (done.size() < 2) llm.Wait(done, llm::Llm::kForever);
+  EXPECT_EQ(llm.StandingOf(7), std::nullopt);
 }
 
 // As behind a server, whose answers are JSON.

@@ -2,6 +2,7 @@
 // belong to local_model.h.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -70,6 +71,8 @@ struct EngineRequest {
   // model.
   std::shared_ptr<const kv::SavedPages> start;
   bool keep_pages = false;  // return the pages with the result
+  // If set: true while it is computed, false while it waits for a place. Any thread may read it.
+  std::shared_ptr<std::atomic<bool>> runs;
 
   // All callbacks run on the engine's thread, one at a time, and must be quick: the batch waits for them.
   // They may call Submit and Cancel.

@@ -83,7 +83,7 @@ void Scheduler::Expect(uint32_t agent, int32_t step) { prefixes_.Expectations().
 void Scheduler::Remove(Sequence* sequence) {
   if (sequence->is_running) {
     running_.erase(std::lower_bound(running_.begin(), running_.end(), sequence, ServedBefore()));
-    sequence->is_running = false;
+    sequence->SetRunning(false);
     KeepRows(*sequence);
     sequence->cache.Release();
   } else {
@@ -200,7 +200,7 @@ void Scheduler::Admit() {
     }
     waiting_.erase(waiting_.begin());
     running_.insert(std::upper_bound(running_.begin(), running_.end(), sequence, ServedBefore()), sequence);
-    sequence->is_running = true;
+    sequence->SetRunning(true);
   }
 }
 

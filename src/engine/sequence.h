@@ -33,6 +33,10 @@ struct Sequence {
   bool WantsPromptLogprobs() const {
     return request.prompt_logprobs && prompt_logprobs.size() + 1 < request.prompt.size();
   }
+  void SetRunning(bool runs) {
+    is_running = runs;
+    if (request.runs) *request.runs = runs;
+  }
   // Tokens not in the cache yet: 1 while decoding, more in prefill and after a preemption.
   int NumPending() const { return static_cast<int>(tokens.size()) - cache.NumTokens(); }
 
@@ -56,7 +60,7 @@ struct Sequence {
   // Blocks whose rows the prefix cache wants before they are sealed: the first, and how many.
   int rows_begin = 0;
   int rows_count = 0;
-  bool is_running = false;
+  bool is_running = false;  // by SetRunning
   bool was_admitted = false;
   int cached_prompt_tokens = 0;
   int preemptions = 0;

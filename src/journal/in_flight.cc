@@ -17,11 +17,13 @@ void Journal::TellInFlight(double s, std::vector<CallInFlight> calls) {
   std::sort(calls.begin(), calls.end(), [](const auto& a, const auto& b) {
     return std::tie(a.key, a.issued_s) < std::tie(b.key, b.issued_s);
   });
-  nlohmann::json rows = nlohmann::json::array();
+  using Json = nlohmann::json;
+  Json rows = Json::array();
   for (const CallInFlight& call : calls) {
     rows.push_back({call.key.step, call.key.agent, call.key.call, call.function, call.issued_s,
-                    call.arrived_s ? nlohmann::json(*call.arrived_s) : nlohmann::json(),
-                    call.is_guess ? 1 : 0});
+                    call.arrived_s ? Json(*call.arrived_s) : Json(), call.is_guess ? 1 : 0,
+                    call.standing ? Json(call.standing->is_queued ? 1 : 0) : Json(),
+                    call.standing && !call.standing->server.empty() ? Json(call.standing->server) : Json()});
   }
   Touch();
   Statement tell(*database_,

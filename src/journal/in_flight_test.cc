@@ -15,6 +15,17 @@ namespace {
 
 using Json = nlohmann::json;
 
+// Knows of two of its calls.
+class StandingLlm : public sim::HashLlm {
+ public:
+  StandingLlm() : HashLlm(1) {}
+  std::optional<llm::Standing> StandingOf(uint64_t id) const override {
+    if (id == 1) return llm::Standing{.server = "http://a:8000/v1"};
+    if (id == 2) return llm::Standing{.is_queued = true};
+    return std::nullopt;
+  }
+};
+
 class InFlightTest : public testing::Test {
  protected:
   InFlightTest() { Get().Begin({}, world_, {}, "test"); }
@@ -37,7 +48,7 @@ class InFlightTest : public testing::Test {
 TEST_F(InFlightTest, ReadersAreToldWhatASessionWaitsFor) {
   Get().StartSession();
   EXPECT_FALSE(Told().has_value());
-  sim::HashLlm backend(1);
+  StandingLlm backend;
   JournaledLlm llm(backend, Get());
   llm.Submit(Ask(1, 4, false));
   llm.Submit(Ask(2, 3, true));
@@ -52,7 +63,8 @@ TEST_F(InFlightTest, ReadersAreToldWhatASessionWaitsFor) {
   EXPECT_EQ(told->s, 0);
   EXPECT_GE(told->age_s, 0);
   EXPECT_EQ(Json::parse(told->calls),
-            Json::parse(R"([[7,2,1,"act",0.0,null,0],[7,3,1,"act",0.0,null,1],[7,4,1,"act",0.0,null,0]])"));
+            Json::parse(R"([[7,2,1,"act",0.0,null,0,null,null],[7,3,1,"act",0.0,null,1,1,null],
+                            [7,4,1,"act",0.0,null,0,0,"http://a:8000/v1"]])"));
   Get().EndSession("done");
   EXPECT_FALSE(Told().has_value());
 }
@@ -68,7 +80,7 @@ TEST_F(InFlightTest, WhatIsToldReplacesWhatWasTold) {
   const std::optional<InFlightRow> told = Told();
   ASSERT_TRUE(told.has_value());
   EXPECT_EQ(told->s, 2);
-  EXPECT_EQ(told->calls, R"([[2,1,0,"say",1.0,1.5,1]])");
+  EXPECT_EQ(told->calls, R"([[2,1,0,"say",1.0,1.5,1,null,null]])");
 }
 
 TEST_F(InFlightTest, ASessionForgetsWhatAKilledProgramTold) {

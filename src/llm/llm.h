@@ -126,6 +126,13 @@ inline Completion Cancelled(uint64_t id, const CallKey& key) {
   return completion;
 }
 
+// Where a request in flight is.
+struct Standing {
+  bool is_queued = false;  // in this process: nobody works on it yet
+  std::string server{};  // that was asked: its address; empty: none, as this process answers or it is queued
+  bool operator==(const Standing&) const = default;
+};
+
 struct Stats {  // sums since the start
   uint64_t calls = 0;
   uint64_t prompt_tokens = 0;
@@ -164,6 +171,12 @@ class Llm {
   // Serves a request in flight by this smaller priority from now on, where that can still be changed: a guess
   // that is needed after all. Unknown ids are ignored. Changes no answer.
   virtual void Raise(uint64_t id, int priority) { static_cast<void>(id), static_cast<void>(priority); }
+
+  // Where a request in flight is; nothing if the backend does not know, or the request is not in flight.
+  virtual std::optional<Standing> StandingOf(uint64_t id) const {
+    static_cast<void>(id);
+    return std::nullopt;
+  }
 
   // Says that the answer to a request submitted as a guess is used after all.
   virtual void Confirm(const Request& request, const Completion& completion) {

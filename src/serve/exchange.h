@@ -36,6 +36,7 @@ struct HttpReply {
   int status = 200;
   std::string type = "application/json";
   std::string body{};
+  std::string error{};  // the sentence of an error, which the body has in OpenAI's form
   std::vector<std::pair<std::string, std::string>> headers{};  // besides those that every reply has
   std::optional<TokenCounts> tokens{};                         // for the log
   // If set, the body is not ready yet: this makes it, and no thread waits for it.

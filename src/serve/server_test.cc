@@ -150,6 +150,32 @@ TEST_F(ServerTest, RefusesOtherAddressesAndLargeBodies) {
   EXPECT_THAT(json["error"]["message"].get<std::string>(), HasSubstr("1000 bytes"));
 }
 
+TEST_F(ServerTest, SpeaksOfErrorsToOllamasClientsAsOllamaDoes) {
+  Start({.access = {.api_key = "sesame"}, .limits = {.body_bytes = 1000}});
+  auto client = MakeClient();
+  const auto error = [](const auto& reply, int status) {
+    EXPECT_EQ(reply->status, status) << reply->body;
+    EXPECT_EQ(reply->get_header_value("Content-Type"), "application/json");
+    const Json json = Json::parse(reply->body);
+    EXPECT_TRUE(json["error"].is_string() && json.size() == 1) << json;
+    return json["error"].is_string() ? json["error"].template get<std::string>() : "";
+  };
+  const std::string large(2000, 'x');
+  EXPECT_THAT(error(client.Get("/api/tags"), 401), HasSubstr("the API key is missing"));
+  EXPECT_THAT(error(client.Post("/api/pull", "{}", "application/json"), 404), HasSubstr("POST /api/pull"));
+  client.set_default_headers({{"Authorization", "Bearer sesame"}});
+  EXPECT_THAT(error(client.Get("/api/chat"), 405), HasSubstr("allowed: POST"));
+  EXPECT_THAT(error(client.Post("/api/chat", "{", "application/json"), 400), StartsWith("body: "));
+  EXPECT_THAT(error(client.Post("/api/generate", "{}", "application/json"), 400), StartsWith("prompt: "));
+  EXPECT_THAT(error(client.Post("/api/chat", large, "application/json"), 413), HasSubstr("1000 bytes"));
+  const auto chunks = [&](size_t, httplib::DataSink& sink) {
+    sink.write(large.data(), large.size());
+    sink.done();
+    return true;
+  };
+  EXPECT_THAT(error(client.Post("/api/chat", chunks, "application/json"), 413), HasSubstr("1000 bytes"));
+}
+
 TEST_F(ServerTest, WantsTheKey) {
   Start({.access = {.api_key = "sesame"}});
   EXPECT_EQ(Get("/health").first, 200);

@@ -101,7 +101,9 @@ const tests = {
     const { models } = await ollama.list();
     assert.equal(models.length, 1);
     assert.ok((await ollama.show({ model: models[0].name })).capabilities.includes('completion'));
-    await assert.rejects(ollama.chat({ ...asked, options: { mirostat: 2 } }), /options\.mirostat/);
+    await assert.rejects(ollama.chat({ ...asked, options: { mirostat: 2 } }), { status_code: 400, message: /^options\.mirostat: / });
+    await assert.rejects(ollama.chat({ ...asked, stream: true, options: { mirostat: 2 } }), { status_code: 400, message: /^options\.mirostat: / });
+    await assert.rejects(ollama.pull({ model: 'm' }), { status_code: 404, message: /^POST \/api\/pull: / });
   },
 
   async 'ai, with an OpenAI-compatible provider'({ ai, provider }) {

@@ -24,7 +24,7 @@ function serve(replies, asked) {
 
 const GOOD = {
   run: () => INFO,
-  map: () => ({status: 404, json: {error: {message: 'there is no map'}}}),
+  map: () => ({status: 404, json: {error: 'there is no map'}}),
   positions: ({from, to}) => packPositions(Number(from), Number(to), [[Number(from), 0, Number(to), 0, 'walk']]),
   steps: ({from, to}) => ({from: Number(from), to: Number(to), presence: [], cells: [], events: [[Number(from), 0, 'go', 'on', null]]}),
   calls: ({from}) => ({calls: [[Number(from), 0, 0, 'act', 'stop', 1, 0, 1, null, 0, 1, 1]], guesses: [[Number(from), 0, 0, 'act', 0, 1, 1, 0]]}),
@@ -53,7 +53,7 @@ test('a run comes in ranges of a thousand steps, each once', async () => {
 test('what a server cannot give for now is asked for again', async () => {
   const asked = [], said = [], run = new Run();
   let failures = 0;
-  const busy = {status: 503, json: {error: {message: 'try again'}}};
+  const busy = {status: 503, json: {error: 'try again'}};
   serve({...GOOD, steps: (fields) => failures++ === 0 ? busy : GOOD.steps(fields), run: () => failures === 0 && asked.length === 1 ? new TypeError('no network') : INFO}, asked);
   const loader = new Loader(run, () => {}, (error) => said.push(error?.message ?? null));
   await loader.begin();
@@ -65,7 +65,7 @@ test('what a server cannot give for now is asked for again', async () => {
 
 test('what it refuses is not asked for again', async () => {
   const asked = [];
-  serve({...GOOD, run: () => ({status: 401, json: {error: {message: 'the API key is missing'}}})}, asked);
+  serve({...GOOD, run: () => ({status: 401, json: {error: 'the API key is missing'}})}, asked);
   useKey('sesame');
   await assert.rejects(new Loader(new Run(), () => {}, () => {}).begin(), (error) => error.wantsKey && error.message === 'the API key is missing');
   assert.equal(asked.filter(([name]) => name === 'run').length, 1);

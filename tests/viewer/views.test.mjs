@@ -6,6 +6,7 @@ import {test} from 'node:test';
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
 import {layOut} from '../../web/viewer/map/layout.js';
 import {isFree, wrap} from '../../web/viewer/map/words.js';
+import {Ground} from '../../web/viewer/map/ground.js';
 import {flightText, stateOf} from '../../web/viewer/panel/in_flight.js';
 import {scaleOf, valueAt} from '../../web/viewer/panel/chart.js';
 import {agentsNamed} from '../../web/viewer/panel/search_panel.js';
@@ -109,13 +110,15 @@ test('calls that guesses asked are in flight when they were, and hollow if they 
 test('calls in flight grow until they are answered', () => {
   const run = makeRun();
   const told = (s, calls) => { run.info.in_flight = {session: 2, s, age_s: 0, calls}; };
-  told(7.5, [[12, 11, 0, 'act', 5, null, 0], [13, 11, 0, 'act', 7, null, 0], [14, 10, 0, 'say', 7.25, null, 1], [15, 10, 0, 'say', 6, 6.5, 1], [1, 99, 0, 'act', 7, null, 0]]);
+  told(7.5, [[12, 11, 0, 'act', 5, null, 0, 0, null], [13, 11, 0, 'act', 7, null, 0, 0, 'http://a:8000/v1'], [14, 10, 0, 'say', 7.25, null, 1, 1, null],
+    [15, 10, 0, 'say', 6, 6.5, 1, null, null], [1, 99, 0, 'act', 7, null, 0, null, null]]);
   assert.deepEqual(run.openCalls(), []);  // the run is done
   run.info.steps = 12;
   const open = run.openCalls();  // the first one is answered meanwhile, the last one nobody's
   assert.deepEqual(open.map(({place, step}) => [place, step]), [[1, 13], [0, 14], [0, 15]]);
-  assert.deepEqual(open.map(stateOf), ['in flight for 0.50 s', 'asked on a guess for 0.25 s', 'a guess, answered: its step has not asked it yet']);
+  assert.deepEqual(open.map(stateOf), ['in flight for 0.50 s, at http://a:8000/v1', 'asked on a guess for 0.25 s, queued', 'a guess, answered: its step has not asked it yet']);
   assert.equal(flightText(run, open), '2 in flight, 1 of them on guesses');
+  assert.deepEqual([0, null].map((queued) => stateOf({...open[0], isQueued: queued, server: null})), ['in flight for 0.50 s, running', 'in flight for 0.50 s']);
   const progress = new Progress(run);
   assert.equal(progress.end, 6.5);
   assert.deepEqual([5.25, 5.75, 6, 6.25, 6.5].map((time) => progress.inFlightAt(time)), [2, 1, 1, 2, 2]);
@@ -127,6 +130,15 @@ test('calls in flight grow until they are answered', () => {
   assert.equal(flightText(run, run.openCalls()), '0 in flight when the run last said so, 40 s ago');
   run.info.in_flight = null;
   assert.equal(flightText(run, run.openCalls()), '');
+});
+
+test('where an agent is has the name of the smallest place there', () => {
+  const place = (name, x, y, width, height) => ({name, x, y, width, height});
+  const map = {width: 20, height: 10, places: [place('green', 2, 2, 10, 6), place('pond', 4, 4, 2, 2)], homes: [place("Ada's house", 14, 0, 4, 4)], copies: [[0, 0], [20, 0]]};
+  const ground = new Ground({map, agents: []});
+  const said = [[2, 2], [5, 5], [6, 6], [12, 2], [17, 3], [25, 5], [0, 0]].map(([x, y]) => ground.textOf({x, y}));
+  assert.deepEqual(said, ['green', 'pond', 'green', '12,2', "Ada's house", 'pond', '0,0']);
+  assert.equal(new Ground({map: {unit: 100}, agents: []}).textOf({x: 150, y: 20}), '1.5,0.2 m');
 });
 
 test('a lens shows one step, or each agent at its own', () => {

@@ -102,9 +102,15 @@ void JournaledLlm::FlushOften() {
 void JournaledLlm::TellInFlight() {
   const auto begin = std::chrono::steady_clock::now();
   std::vector<CallInFlight> calls;
-  for (const auto& [id, call] : in_flight_) calls.push_back({call.key, call.asked.function, call.issued_s});
+  for (const auto& [id, call] : in_flight_) {
+    calls.push_back({.key = call.key,
+                     .function = call.asked.function,
+                     .issued_s = call.issued_s,
+                     .standing = below_.StandingOf(id)});
+  }
   for (const auto& [id, guess] : guesses_) {
-    calls.push_back({guess.key, guess.function, guess.issued_s, guess.arrived_s, !guess.is_needed});
+    calls.push_back({guess.key, guess.function, guess.issued_s, guess.arrived_s, !guess.is_needed,
+                     below_.StandingOf(id)});
   }
   journal_.TellInFlight(below_.Now(), std::move(calls));
   const auto took = std::chrono::steady_clock::now() - begin;

@@ -31,6 +31,7 @@ class JournaledLlm final : public llm::Llm {
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override { below_.Cancel(id); }  // answers from the journal have already arrived
   void Raise(uint64_t id, int priority) override;
+  std::optional<llm::Standing> StandingOf(uint64_t id) const override { return below_.StandingOf(id); }
   // Writes an answered guess to the journal; issue and arrival are both the time of the confirmation. When it
   // was asked and answered is in the table of guesses, as for those discarded.
   void Confirm(const llm::Request& request, const llm::Completion& completion) override;

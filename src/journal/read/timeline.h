@@ -55,8 +55,9 @@ struct InFlightRow {  // what the session that goes on waits for
   int64_t session;
   double s;      // on the clock of CallTimes: when it told so
   double age_s;  // seconds since then: more than a few, and the program hangs or was killed
-  std::string
-      calls;  // JSON: [step, agent, call, function, issued s, arrived s or null, 0 or 1: a guess], ...
+  // JSON: [step, agent, call, function, issued s, arrived s or null, 0 or 1: a guess, 1: queued in the run's
+  // process, 0: somebody has it, null: not known; the server that has it or null], ...
+  std::string calls;
 };
 // Nothing: no session goes on, none has told, or an earlier program runs it.
 std::optional<InFlightRow> CallsInFlight(const Journal& journal);

@@ -113,6 +113,15 @@ void HttpLlm::Raise(uint64_t id, int priority) {
   queues_[*job.queue].insert(std::move(waiting));
 }
 
+std::optional<Standing> HttpLlm::StandingOf(uint64_t id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) return std::nullopt;
+  const Job& job = *found->second;
+  if (job.queue) return Standing{.is_queued = true};
+  return Standing{.server = server_stats_[job.server].address};
+}
+
 double HttpLlm::Now() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
 std::string HttpLlm::Identity() const { return identity_; }
@@ -217,8 +226,7 @@ bool HttpLlm::TakeNext(std::shared_ptr<Job>& job, size_t& server) {
   Queue& from = is_due(own) ? own : is_due(newcomers) ? newcomers : *first;
   job = std::move(from.extract(from.begin()).mapped());
   job->queue.reset();
-  server_of_[job->request.key.agent] = *best;
-  server = *best;
+  server = job->server = server_of_[job->request.key.agent] = *best;
   return true;
 }
 

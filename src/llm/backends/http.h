@@ -45,6 +45,7 @@ class HttpLlm : public Llm {
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   void Raise(uint64_t id, int priority) override;  // of calls that wait here
+  std::optional<Standing> StandingOf(uint64_t id) const override;
   double Now() const override;
   std::string Identity() const override;
   Stats GetStats() const override;
@@ -55,6 +56,7 @@ class HttpLlm : public Llm {
     Request request;
     uint64_t number = 0;          // in order of arrival
     std::optional<size_t> queue;  // in which it waits
+    size_t server = 0;            // else the one that was asked
     int failures = 0;             // attempts at servers that were unavailable
     bool cancelled = false;
   };

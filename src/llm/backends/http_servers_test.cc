@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <map>
 #include <string>
 #include <thread>
@@ -134,6 +135,29 @@ TEST_F(HttpServersTest, AnAgentStaysWithItsServer) {
     }
   }
   EXPECT_EQ(a_.bodies.size() + b_.bodies.size(), 30u);
+}
+
+TEST_F(HttpServersTest, TellsWhichServerHasACallAndWhatWaits) {
+  HttpOptions a = a_.Options();
+  HttpOptions b = b_.Options();
+  a.in_flight = b.in_flight = 1;
+  Numbered<HttpLlm> llm(std::vector{a, b});
+  WarmUp(llm);
+  std::promise<void> release;
+  const std::shared_future<void> released = release.get_future().share();
+  a_.script = b_.script = [&](int, const Json&, httplib::Response& response) {
+    released.wait();
+    response.set_content(Chat("park"), "application/json");
+  };
+  std::vector<uint64_t> ids;
+  for (uint32_t agent = 0; agent < 3; ++agent) ids.push_back(llm.Send(Ask(agent, static_cast<int>(agent))));
+  while (llm.StandingOf(ids[0])->is_queued || llm.StandingOf(ids[1])->is_queued) std::this_thread::yield();
+  EXPECT_THAT((std::vector{llm.StandingOf(ids[0])->server, llm.StandingOf(ids[1])->server}),
+              ::testing::UnorderedElementsAre(a.Address(), b.Address()));
+  EXPECT_EQ(llm.StandingOf(ids[2]), Standing{.is_queued = true});
+  release.set_value();
+  WaitFor(llm, 3);
+  EXPECT_EQ(llm.StandingOf(ids[0]), std::nullopt);
 }
 
 TEST_F(HttpServersTest, AFullServerLeavesItsAgentsToOthers) {

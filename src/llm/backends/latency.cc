@@ -398,6 +398,12 @@ void LatencyLlm::Raise(uint64_t id, int priority) {
   sequence.priority = priority;
 }
 
+std::optional<Standing> LatencyLlm::StandingOf(uint64_t id) const {
+  const auto found = numbers_.find(id);
+  if (found == numbers_.end()) return std::nullopt;
+  return Standing{.is_queued = sequences_.at(found->second).replica < 0};
+}
+
 std::string LatencyLlm::Identity() const {
   std::string identity = fmt::format(
       "latency weights_ms={} active={} token_ms={} kv_us={} overhead_ms={} chunk={} batch={} kv_tokens={} "

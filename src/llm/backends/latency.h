@@ -76,6 +76,7 @@ class LatencyLlm : public Llm {
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   void Raise(uint64_t id, int priority) override;  // of calls that wait, or whose prompts are computed
+  std::optional<Standing> StandingOf(uint64_t id) const override;
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override { return stats_; }

@@ -185,6 +185,9 @@ TEST(LatencyLlm, ARaisedCallOvertakesThoseThatWait) {
   const uint64_t guess = llm.Send(Sized(10, 1, 99));
   std::vector<Completion> done;
   llm.Wait(done, 0.005);
+  EXPECT_EQ(llm.StandingOf(1), Standing{});
+  EXPECT_EQ(llm.StandingOf(guess), Standing{.is_queued = true});
+  EXPECT_EQ(llm.StandingOf(12345), std::nullopt);
   llm.Raise(guess, 2);
   llm.Raise(12345, 0);  // unknown
   const auto times = Times(llm);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,7 @@ class Decorator : public Llm {
   void Wait(std::vector<Completion>& done, double seconds = kForever) override { inner_.Wait(done, seconds); }
   void Cancel(uint64_t id) override { inner_.Cancel(id); }
   void Raise(uint64_t id, int priority) override { inner_.Raise(id, priority); }
+  std::optional<Standing> StandingOf(uint64_t id) const override { return inner_.StandingOf(id); }
   void Confirm(const Request& request, const Completion& completion) override {
     inner_.Confirm(request, completion);
   }

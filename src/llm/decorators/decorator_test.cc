@@ -9,6 +9,7 @@
 #include "llm/backends/fake.h"
 #include "llm/decorators/budget.h"
 #include "llm/decorators/retry.h"
+#include "llm/decorators/router.h"
 #include "llm/decorators/shuffle.h"
 #include "llm/testing/numbered.h"
 
@@ -51,6 +52,28 @@ TEST(Decorator, PassesExpectationsOn) {
   llm.ExpectNext(3, 40);
   EXPECT_EQ(told, (std::vector<std::pair<uint32_t, int32_t>>{{3, 40}}));
   EXPECT_FALSE(RetryLlm(std::make_unique<FakeLlm>(), {}).WantsExpectations());
+}
+
+// Knows of one call.
+class StandingLlm : public Decorator {
+ public:
+  StandingLlm() : Decorator(std::make_unique<FakeLlm>(FakeOptions{.latency = 1})) {}
+  std::optional<Standing> StandingOf(uint64_t id) const override {
+    return id == 1 ? std::optional(Standing{.server = "a"}) : std::nullopt;
+  }
+};
+
+TEST(Decorator, PassesOnWhereACallIs) {
+  auto router = std::make_unique<RouterLlm>(std::make_unique<FakeLlm>());
+  router->Route("say", std::make_shared<StandingLlm>());
+  Numbered<BudgetLlm> llm(std::make_unique<RetryLlm>(std::move(router), RetryOptions()), BudgetOptions());
+  Request request = Ask(3);
+  request.function = "say";
+  ASSERT_EQ(llm.Send(request), 1u);
+  EXPECT_EQ(llm.StandingOf(1), Standing{.server = "a"});
+  llm.Send(request);
+  EXPECT_EQ(llm.StandingOf(2), std::nullopt);  // not known there
+  EXPECT_EQ(llm.StandingOf(3), std::nullopt);  // nowhere
 }
 
 TEST(BudgetLlm, StopsWhenTheTokensAreUsedUp) {

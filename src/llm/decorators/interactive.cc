@@ -46,6 +46,12 @@ void InteractiveLlm::Raise(uint64_t id, int priority) {
   waiting_.insert(std::move(node));
 }
 
+std::optional<Standing> InteractiveLlm::StandingOf(uint64_t id) const {
+  const bool waits = std::any_of(waiting_.begin(), waiting_.end(),
+                                 [id](const auto& entry) { return entry.second.id == id; });
+  return waits ? Standing{.is_queued = true} : Inner().StandingOf(id);
+}
+
 bool InteractiveLlm::MayPass() const {
   if (options_.target_s <= 0) return true;
   return issued_.empty() && in_flight_ < limit_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -30,6 +31,7 @@ class InteractiveLlm : public Decorator {
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   void Raise(uint64_t id, int priority) override;
+  std::optional<Standing> StandingOf(uint64_t id) const override;
 
   const std::vector<double>& Latencies() const { return latencies_; }  // seconds, in order of completion
 

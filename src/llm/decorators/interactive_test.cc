@@ -62,6 +62,8 @@ TEST(InteractiveLlm, EveryCallCompletesOnceAndCancelsReachWhatWaits) {
   const uint64_t own = llm.Send(Ask(0, 0));
   const uint64_t first = llm.Send(Ask(1, 0));
   const uint64_t second = llm.Send(Ask(2, 0));
+  EXPECT_EQ(llm.StandingOf(second), Standing{.is_queued = true});
+  EXPECT_EQ(llm.StandingOf(own), std::nullopt);  // this backend does not know
   llm.Cancel(first);
   std::vector<Completion> done;
   while (done.size() < 3) llm.Wait(done);

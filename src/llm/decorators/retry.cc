@@ -343,6 +343,12 @@ void RetryLlm::Raise(uint64_t id, int priority) {
   Inner().Raise(id, priority);
 }
 
+std::optional<Standing> RetryLlm::StandingOf(uint64_t id) const {
+  const auto call = calls_.find(id);
+  if (call != calls_.end() && call->second.due) return Standing{.is_queued = true};
+  return Inner().StandingOf(id);
+}
+
 void RetryLlm::Cancel(uint64_t id) {
   {
     const std::lock_guard lock(mutex_);

@@ -61,6 +61,7 @@ class RetryLlm : public Decorator {
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   void Raise(uint64_t id, int priority) override;
+  std::optional<Standing> StandingOf(uint64_t id) const override;  // between two attempts it is queued
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -216,6 +216,7 @@ TEST(RetryLlm, ALongWaitIsToldOrFails) {
   std::vector<Completion> done;
   llm.Wait(done, 0.05);
   EXPECT_TRUE(done.empty());
+  EXPECT_EQ(llm.StandingOf(ids[0]), Standing{.is_queued = true});
   ASSERT_EQ(told.size(), 1u);
   EXPECT_THAT(told[0], HasSubstr("it failed; asked again in 3600 s"));
   // A call that waits is cancelled at once, also by another thread.

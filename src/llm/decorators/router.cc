@@ -73,6 +73,12 @@ void RouterLlm::Raise(uint64_t id, int priority) {
   if (found != lane_of_.end()) lanes_[found->second].backend->Raise(id, priority);
 }
 
+std::optional<Standing> RouterLlm::StandingOf(uint64_t id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = lane_of_.find(id);
+  return found == lane_of_.end() ? std::nullopt : lanes_[found->second].backend->StandingOf(id);
+}
+
 bool RouterLlm::WantsExpectations() const {
   return std::any_of(lanes_.begin(), lanes_.end(),
                      [](const Lane& lane) { return lane.backend->WantsExpectations(); });

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -29,6 +30,7 @@ class RouterLlm : public Llm {
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   void Raise(uint64_t id, int priority) override;
+  std::optional<Standing> StandingOf(uint64_t id) const override;
   void Confirm(const Request& request, const Completion& completion) override {
     lanes_[LaneOf(request.function)].backend->Confirm(request, completion);
   }
@@ -55,7 +57,7 @@ class RouterLlm : public Llm {
   std::vector<Lane> lanes_;               // the first takes calls without a route
   std::map<std::string, size_t> routes_;  // function: lane
   double now_ = 0;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unordered_map<uint64_t, size_t> lane_of_;  // guarded by mutex_; by id, of calls in flight
 };
 

@@ -29,14 +29,16 @@ int StatusOfCode(ErrorCode code) {
   return 500;
 }
 
+std::string Text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 std::string Body(int status, std::string_view message, const Json& param, const Json& code) {
   const Json json = {
       {"error", {{"message", message}, {"type", TypeOf(status)}, {"param", param}, {"code", code}}}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Text(json);
 }
 
-HttpReply Reply(int status, std::string body) {
-  HttpReply reply{.status = status, .body = std::move(body)};
+HttpReply Reply(int status, std::string body, std::string_view message) {
+  HttpReply reply{.status = status, .body = std::move(body), .error = std::string(message)};
   if (status == 503) reply.headers.emplace_back("Retry-After", "1");
   return reply;
 }
@@ -60,10 +62,12 @@ std::string ErrorBody(const Error& error) {
   return Body(of_request->Status(), error.what(), param, code);
 }
 
+std::string ShortErrorBody(std::string_view message) { return Text({{"error", message}}); }
+
 HttpReply ErrorReply(int status, std::string_view message) {
-  return Reply(status, ErrorBody(status, message));
+  return Reply(status, ErrorBody(status, message), message);
 }
 
-HttpReply ErrorReply(const Error& error) { return Reply(StatusOf(error), ErrorBody(error)); }
+HttpReply ErrorReply(const Error& error) { return Reply(StatusOf(error), ErrorBody(error), error.what()); }
 
 }  // namespace throng::serve

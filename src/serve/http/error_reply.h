@@ -1,4 +1,5 @@
-// Errors as replies, in OpenAI's format: {"error": {"message", "type", "param", "code"}}.
+// Errors as replies, in OpenAI's format: {"error": {"message", "type", "param", "code"}}; those of Ollama's
+// and of the viewer's paths, which begin with /api/, get {"error": "message"} when they are sent.
 #pragma once
 
 #include <string>
@@ -15,6 +16,9 @@ int StatusOf(const Error& error);
 // As JSON. param and code are null, unless the error is a RequestError, or the key is wrong (401).
 std::string ErrorBody(int status, std::string_view message);
 std::string ErrorBody(const Error& error);
+
+// {"error": "message"}
+std::string ShortErrorBody(std::string_view message);
 
 HttpReply ErrorReply(int status, std::string_view message);
 HttpReply ErrorReply(const Error& error);

@@ -103,4 +103,10 @@ HttpReply Router::Call(const Route& route, const HttpRequest& request) {
   }
 }
 
+void Router::Finish(const RequestHead& head, HttpReply& reply) const {
+  if (!reply.error.empty() && head.request.path.starts_with("/api/"))
+    reply.body = ShortErrorBody(reply.error);
+  access_.AddHeaders(head, reply);
+}
+
 }  // namespace throng::serve

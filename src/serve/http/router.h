@@ -37,8 +37,8 @@ class Router {
 
   // Calls the endpoint; what it throws becomes an error body, but for TakesLong. Any thread.
   static HttpReply Call(const Route& route, const HttpRequest& request);
-  // Adds the headers that depend on the page that asks.
-  void Finish(const RequestHead& head, HttpReply& reply) const { access_.AddHeaders(head, reply); }
+  // Adds the headers that depend on the page that asks, and gives errors the form of the path's API.
+  void Finish(const RequestHead& head, HttpReply& reply) const;
 
  private:
   const std::vector<Route> routes_;

@@ -14,7 +14,9 @@
 #include "serve/completion_request.h"
 #include "serve/endpoints.h"
 #include "serve/generation.h"
+#include "serve/http/error_reply.h"
 #include "serve/ollama/ollama.h"
+#include "serve/reply.h"
 #include "serve/tools/chat_answer.h"
 #include "serve/tools/chat_turn.h"
 
@@ -136,9 +138,9 @@ class OllamaReply : public ReplySource {
     if (IsFinished(result)) {
       reply.body += stream_ ? Line("", "", {}, End(result)) : Whole(result);
     } else if (stream_) {
-      reply.body += OllamaErrorBody(ErrorOf(result)) + "\n";
+      reply.body += ShortErrorBody(ErrorOf(result).what()) + "\n";
     } else {
-      reply = OllamaErrorReply(ErrorOf(result));
+      reply = ErrorReply(ErrorOf(result));
     }
     reply.tokens = Usage::Of(generation_, 1).ForLog();
     return State::kEnd;
@@ -209,14 +211,12 @@ class OllamaReply : public ReplySource {
 };
 
 HttpReply Complete(Context& context, const HttpRequest& request, bool chat) {
-  return AsOllama([&] {
-    OllamaRequest asked = ParseRequest(chat ? kOllamaChat : kOllamaText, request.body);
-    HttpReply reply;
-    reply.stream = asked.stream;
-    if (asked.stream) reply.type = "application/x-ndjson";
-    reply.source = std::make_shared<OllamaReply>(context, std::move(asked), chat);
-    return reply;
-  });
+  OllamaRequest asked = ParseRequest(chat ? kOllamaChat : kOllamaText, request.body);
+  HttpReply reply;
+  reply.stream = asked.stream;
+  if (asked.stream) reply.type = "application/x-ndjson";
+  reply.source = std::make_shared<OllamaReply>(context, std::move(asked), chat);
+  return reply;
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include "model/config.h"
 #include "model/gguf/gguf.h"
 #include "serve/endpoints.h"
+#include "serve/fields/json_fields.h"
 #include "serve/ollama/ollama.h"
+#include "serve/reply.h"
 
 namespace throng::serve {
 namespace {
@@ -74,40 +76,36 @@ HttpReply OllamaVersion(Context& context, const HttpRequest& request) {
 }
 
 HttpReply OllamaTags(Context& context, const HttpRequest& request) {
-  return AsOllama([&] {
-    const engine::LocalModel& model = context.Model();
-    const Contents contents = ContentsOf(model);
-    // Tells models apart for those who look; the weights would have to be read for theirs.
-    const Digest digest = Hasher().Add(model.Options().model).Add(contents.bytes).Finish();
-    const Json entry = {
-        {"name", model.Name()},   {"model", model.Name()},  {"modified_at", ModifiedAt(model)},
-        {"size", contents.bytes}, {"digest", digest.Hex()}, {"details", Details(model, contents)}};
-    return ReplyWith({{"models", Json::array({entry})}});
-  });
+  const engine::LocalModel& model = context.Model();
+  const Contents contents = ContentsOf(model);
+  // Tells models apart for those who look; the weights would have to be read for theirs.
+  const Digest digest = Hasher().Add(model.Options().model).Add(contents.bytes).Finish();
+  const Json entry = {
+      {"name", model.Name()},   {"model", model.Name()},  {"modified_at", ModifiedAt(model)},
+      {"size", contents.bytes}, {"digest", digest.Hex()}, {"details", Details(model, contents)}};
+  return ReplyWith({{"models", Json::array({entry})}});
 }
 
 HttpReply OllamaShow(Context& context, const HttpRequest& request) {
-  return AsOllama([&] {
-    const Json body = ParseBody(request.body);
-    const JsonFields fields(kOllamaShow, body);
-    const engine::LocalModel& model = context.Model();
-    const Contents contents = ContentsOf(model);
-    const model::GgufFile* file = model.Loaded().file.get();
-    const model::ModelConfig& config = model.Config();
-    const Json info = {{"general.architecture", config.architecture},
-                       {"general.parameter_count", contents.parameters},
-                       {config.architecture + ".context_length", config.context_length},
-                       {config.architecture + ".embedding_length", config.dim},
-                       {config.architecture + ".block_count", config.num_layers}};
-    return ReplyWith(
-        {{"modelfile", ""},
-         {"parameters", ""},
-         {"template", file == nullptr ? "" : std::string(file->StringOr("tokenizer.chat_template", ""))},
-         {"modified_at", ModifiedAt(model)},
-         {"details", Details(model, contents)},
-         {"model_info", info},
-         {"capabilities", Json::array({"completion"})}});
-  });
+  const Json body = ParseBody(request.body);
+  const JsonFields fields(kOllamaShow, body);
+  const engine::LocalModel& model = context.Model();
+  const Contents contents = ContentsOf(model);
+  const model::GgufFile* file = model.Loaded().file.get();
+  const model::ModelConfig& config = model.Config();
+  const Json info = {{"general.architecture", config.architecture},
+                     {"general.parameter_count", contents.parameters},
+                     {config.architecture + ".context_length", config.context_length},
+                     {config.architecture + ".embedding_length", config.dim},
+                     {config.architecture + ".block_count", config.num_layers}};
+  return ReplyWith(
+      {{"modelfile", ""},
+       {"parameters", ""},
+       {"template", file == nullptr ? "" : std::string(file->StringOr("tokenizer.chat_template", ""))},
+       {"modified_at", ModifiedAt(model)},
+       {"details", Details(model, contents)},
+       {"model_info", info},
+       {"capabilities", Json::array({"completion"})}});
 }
 
 }  // namespace throng::serve

@@ -68,9 +68,7 @@ TEST_F(OllamaTest, ChatsAreTheSameAsOpenAis) {
 
 TEST_F(OllamaTest, RefusesInOneSentence) {
   const auto refused = [&](Endpoint endpoint, const char* body) {
-    const HttpReply reply = Call(endpoint, body);
-    EXPECT_EQ(reply.status, 400) << reply.body;
-    return Json::parse(reply.body)["error"].get<std::string>();
+    return Refused(endpoint, body)["message"].get<std::string>();
   };
   EXPECT_THAT(refused(OllamaChat, R"({"prompt":"a"})"), HasSubstr("prompt: there is no such field"));
   EXPECT_THAT(refused(OllamaChat, "{}"), HasSubstr("messages: it is missing"));

@@ -31,6 +31,9 @@ class RecordedLlm final : public llm::Llm {
   void Raise(uint64_t id, int priority) override {
     if (below_ != nullptr) below_->Raise(id, priority);
   }
+  std::optional<llm::Standing> StandingOf(uint64_t id) const override {
+    return below_ != nullptr ? below_->StandingOf(id) : std::nullopt;
+  }
   bool AnswersEveryKind() const override { return true; }
   double Now() const override { return below_ != nullptr ? below_->Now() : 0; }
   std::string Identity() const override { return "recorded"; }

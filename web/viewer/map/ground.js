@@ -30,11 +30,19 @@ export class Ground {
     return unit === 1 ? {x: x + 0.5, y: y + 0.5} : {x: x / unit, y: y / unit};
   }
 
-  // As a reader would say it; '' on a network, whose places mean nothing.
+  // As a reader would say it: the name of the smallest place that is there, else where it is; '' on a network, whose nodes are no places.
   textOf({x, y}) {
     const unit = this.#run.map?.unit ?? 1;
     if (this.#layout) return '';
+    const place = this.#placeAt(x, y);
+    if (place) return place.name;
     return unit === 1 ? `${x},${y}` : `${(x / unit).toFixed(1)},${(y / unit).toFixed(1)} m`;
+  }
+
+  #placeAt(x, y) {
+    const {places = [], homes = [], copies = [[0, 0]]} = this.#run.map ?? {};
+    const isIn = (place) => copies.some(([left, top]) => x >= left + place.x && x < left + place.x + place.width && y >= top + place.y && y < top + place.y + place.height);
+    return [...places, ...homes].filter(isIn).reduce((least, place) => (least && least.width * least.height <= place.width * place.height ? least : place), null);
   }
 
   // Everything that is drawn lies between 0,0 and this.

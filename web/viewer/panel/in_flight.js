@@ -6,10 +6,17 @@ import {element, table} from './dom.js';
 const MOST_SHOWN = 50;
 const STALE_S = 5;   // a run that goes on says more often what it waits for
 
+// Who has a call, if that is known.
+function whereOf({isQueued, server}) {
+  if (server) return `, at ${server}`;
+  if (isQueued === null) return '';
+  return isQueued ? ', queued' : ', running';
+}
+
 // Of a call of Run.openCalls().
-export function stateOf({issued, arrived, isGuess, told}) {
-  if (arrived !== null) return 'a guess, answered: its step has not asked it yet';
-  return `${isGuess ? 'asked on a guess' : 'in flight'} for ${duration(told - issued)}`;
+export function stateOf(call) {
+  if (call.arrived !== null) return 'a guess, answered: its step has not asked it yet';
+  return `${call.isGuess ? 'asked on a guess' : 'in flight'} for ${duration(call.told - call.issued)}${whereOf(call)}`;
 }
 
 // How many calls are in flight, and how many of them on guesses; '' if the run does not say.

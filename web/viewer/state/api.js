@@ -23,7 +23,7 @@ async function ask(path, options = {}) {
   }
   if (reply.ok) return reply;
   const body = await reply.json().catch(() => null);
-  throw new ApiError(body?.error?.message ?? `The server answered with status ${reply.status}.`, reply.status);
+  throw new ApiError(body?.error ?? `The server answered with status ${reply.status}.`, reply.status);
 }
 
 function pathOf(name, fields) { return `api/${name}?${new URLSearchParams(fields)}`; }

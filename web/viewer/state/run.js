@@ -7,7 +7,7 @@ import {readPositions} from './positions.js';
 
 const HEARD_WITHIN = 4;  // tiles between a speaker and those who hear
 const GUESS_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'session', 'used'];
-const OPEN_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'isGuess'];
+const OPEN_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'isGuess', 'isQueued', 'server'];
 const CALL_FIELDS = ['step', 'agent', 'call', 'function', 'finish', 'prompt', 'cached', 'output', 'cost', 'issued', 'arrived', 'session'];
 
 export class Run {
@@ -105,7 +105,7 @@ export class Run {
   }
 
   // What the run waits for, as it said last, less what has been answered since: OPEN_FIELDS, place instead of agent, session, and
-  // told: until when it is known to be in flight. arrived: of a guess that waits for its step, else null.
+  // told: until when it is known to be in flight. arrived: of a guess that waits for its step, else null. isQueued: null: not known.
   openCalls() {
     const told = this.isDone ? null : this.info?.in_flight;
     if (!told?.calls.length) return [];
@@ -117,7 +117,7 @@ export class Run {
     const least = Math.min(...told.calls.map(([step]) => step)), nameOf = ({step, agent, call, issued}) => `${step} ${agent} ${call} ${issued}`;
     const known = new Set([...this.calls, ...this.guesses].filter(({step}) => step >= least).map(nameOf));
     return told.calls.map((row) => this.#rowOf(OPEN_FIELDS, row)).filter((call) => call.place !== undefined && !known.has(nameOf(call)))
-      .map((call) => ({...call, isGuess: call.isGuess === 1, session: told.session, told: told.s}));
+      .map((call) => ({...call, isGuess: call.isGuess === 1, isQueued: call.isQueued ?? null, session: told.session, told: told.s}));
   }
 
   #rowOf(fields, row) {
