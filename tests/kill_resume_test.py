@@ -172,11 +172,11 @@ class Subject:
         command = [self.throng, *self.start, *SNAPSHOT_EVERY, *self.slow(), "--journal", journal]
         answers = set()
         while kills > 0 and start_and_kill(command, random.uniform(0.01, self.seconds or self.duration)):
+            copy = self.copy(journal)
+            if copy is None:  # a kill that shows nothing: it does not count
+                continue
             kills -= 1
             self.kills += 1
-            copy = self.copy(journal)
-            if copy is None:
-                continue
             found = set(rows(copy, ANSWERS))
             assert answers <= found, "answers are gone or changed"
             answers = found
@@ -205,18 +205,20 @@ def main():
         trace = folder / "trace.jsonl"
         write_trace(trace)
         world = ["--agents", arguments.agents, "--steps", arguments.steps, "--llm", arguments.llm, "--quiet", "--json"]
-        subjects = []
+        starts = []
         for mode in arguments.modes.split(","):
             run = ["run", *world, "--mode", mode, *(flag for event in EVENTS for flag in ("--event", event))]
-            replay = ["replay", trace, "--json", "--mode", mode]
-            subjects.append(Subject(arguments.throng, f"run-{mode}", run, folder, arguments.seconds))
-            subjects.append(Subject(arguments.throng, f"replay-{mode}", replay, folder, None))
+            starts.append((f"run-{mode}", run, arguments.seconds))
+            starts.append((f"replay-{mode}", ["replay", trace, "--json", "--mode", mode], None))
         embeds = ["run", *world, "--mode", "speculative", "--embed", "fake"]
-        subjects.append(Subject(arguments.throng, "embeds-speculative", embeds, folder, arguments.seconds))
+        starts.append(("embeds-speculative", embeds, arguments.seconds))
         for scenario, mode in EXAMPLES:
             run = ["run", "--scenario", scenario, "--llm", arguments.llm, "--quiet", "--json", "--mode", mode]
-            subjects.append(Subject(arguments.throng, f"{scenario}-{mode}", run, folder, arguments.seconds))
-        each_at_once = min(3, max(1, arguments.kills // len(subjects)))
+            starts.append((f"{scenario}-{mode}", run, arguments.seconds))
+        if arguments.kills < len(starts):
+            parser.error(f"--kills: found {arguments.kills}, allowed: {len(starts)} or more, one of each that is killed")
+        subjects = [Subject(arguments.throng, name, start, folder, seconds) for name, start, seconds in starts]
+        each_at_once = min(3, arguments.kills // len(subjects))
         for subject in itertools.cycle(subjects):
             left = arguments.kills - sum(each.kills for each in subjects)
             if left <= 0:

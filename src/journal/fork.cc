@@ -36,6 +36,7 @@ constexpr Part kParts[] = {
      "SELECT * FROM constraints WHERE settings IN (SELECT settings FROM answers WHERE step < ?)"},
     {"servers", "SELECT * FROM servers WHERE id IN (SELECT server FROM answers WHERE step < ?)"},
     {"answers", kAnswersBefore},
+    {"spent_cached", "SELECT * FROM spent_cached WHERE step < ?"},
     {"used_memories", "SELECT * FROM used_memories WHERE step < ?"},
     {"intentions",
      "SELECT step, agent, call, kind, effect, function, digest, begun, NULL, arguments FROM intentions WHERE "

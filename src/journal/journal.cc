@@ -1,13 +1,10 @@
 #include "journal/journal.h"
 
-#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/check.h"
 #include "base/error.h"
 #include "base/provenance.h"
 #include "journal/store/clock.h"
@@ -17,7 +14,6 @@
 #include "journal/store/postgres.h"
 #include "journal/store/schema.h"
 #include "journal/store/statements.h"
-#include "llm/request_digest.h"
 
 namespace throng::journal {
 
@@ -26,38 +22,8 @@ namespace {
 // A transaction of this many rows is closed even if no answer arrives, to bound memory.
 constexpr int64_t kMaxRowsPending = 20000;
 
-constexpr llm::FinishReason kFinishReasons[] = {  // indexed by the stored number
-    llm::FinishReason::kStop, llm::FinishReason::kLength, llm::FinishReason::kError,
-    llm::FinishReason::kFailed, llm::FinishReason::kUnknown};
-
-ErrorCode ErrorCodeOf(std::string_view name) {
-  for (const ErrorCode code : {ErrorCode::kInvalid, ErrorCode::kCorrupt, ErrorCode::kUnsupported,
-                               ErrorCode::kExhausted, ErrorCode::kBadAnswer, ErrorCode::kIo}) {
-    if (ErrorCodeName(code) == name) return code;
-  }
-  return ErrorCode::kUnavailable;
-}
-
 std::string JsonOf(const Manifest& values) {
   return nlohmann::json(values).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-template <typename Value>
-void BindOrNull(Statement& statement, bool given, const Value& value) {
-  if (given) {
-    statement.Bind(value);
-  } else {
-    statement.BindNull();
-  }
-}
-
-std::string JoinMembers(const sim::CommitRecord& record) {
-  std::string text;
-  for (const sim::MemberCommit& member : record.members) {
-    if (!text.empty()) text += ',';
-    text += std::to_string(member.id);
-  }
-  return text;
 }
 
 }  // namespace
@@ -315,186 +281,6 @@ void Journal::Flush() {
   if (!in_transaction_) return;
   database_->GetConnection().Commit();
   in_transaction_ = false;
-}
-
-std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
-  Statement& find = statements_->find_answer;
-  find.Bind(int64_t{key.step}).Bind(int64_t{key.agent}).Bind(int64_t{key.call});
-  std::optional<JournaledAnswer> answer;
-  while (find.Step()) {
-    answer.emplace();
-    answer->digest = find.GetDigest(0);
-    llm::Completion& completion = answer->completion;
-    completion.key = key;
-    completion.finish = kFinishReasons[std::clamp(find.Int(1), int64_t{0}, int64_t{4})];
-    completion.text = find.Text(2);
-    if (completion.finish == llm::FinishReason::kError) {
-      completion.error = Error(ErrorCodeOf(find.Text(10)), std::exchange(completion.text, {}));
-    }
-    completion.prompt_tokens = static_cast<int>(find.Int(3));
-    completion.output_tokens = static_cast<int>(find.Int(4));
-    completion.cached_prompt_tokens = static_cast<int>(find.Int(5));
-    completion.attempts = static_cast<int>(find.Int(6));
-    completion.spent_prompt_tokens = static_cast<int>(find.Int(7));
-    completion.spent_output_tokens = static_cast<int>(find.Int(8));
-    completion.served_by = find.Text(9);
-    answer->is_of_this_session = session_ != 0 && find.Int(11) == session_;
-  }
-  return answer;
-}
-
-std::vector<AnsweredCall> Journal::CallsBefore(sim::Step step) const {
-  Statement select(*database_,
-                   "SELECT step, agent, call, function, issued_s, arrived_s FROM answers WHERE step < ? "
-                   "ORDER BY step, agent, call");
-  select.Bind(int64_t{step});
-  std::vector<AnsweredCall> calls;
-  while (select.Step()) {
-    AnsweredCall& call = calls.emplace_back();
-    call.key.step = static_cast<int32_t>(select.Int(0));
-    call.key.agent = static_cast<uint32_t>(select.Int(1));
-    call.key.call = static_cast<uint32_t>(select.Int(2));
-    call.function = select.Text(3);
-    call.issued_s = select.Double(4);
-    call.arrived_s = select.Double(5);
-  }
-  return calls;
-}
-
-AskedCall Journal::AddQuestion(const llm::Request& request) {
-  Touch();
-  AskedCall asked;
-  asked.function = request.function;
-  asked.digest = llm::DigestOfRequest(request);
-  asked.kind = request.kind;
-  asked.effect = request.effect;
-  asked.settings = statements_->questions.SettingsOf(request);
-  for (const llm::UsedMemory& memory : request.memories) {
-    asked.memories.push_back({memory.step, memory.number,
-                              keep_prompts_ ? statements_->questions.ListParts(memory.text) : std::string()});
-  }
-  if (!keep_prompts_) return asked;
-  asked.system = statements_->questions.ListParts(request.system);
-  asked.prompt = statements_->questions.ListParts(request.prompt);
-  return asked;
-}
-
-void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& asked, double issued_s,
-                        double arrived_s) {
-  Touch();
-  Statement& add = statements_->add_answer;
-  const llm::CallKey& key = completion.key;
-  add.Bind(int64_t{key.step})
-      .Bind(int64_t{key.agent})
-      .Bind(int64_t{key.call})
-      .Bind(std::string_view(asked.function))
-      .Bind(asked.digest);
-  const auto finish = std::find(std::begin(kFinishReasons), std::end(kFinishReasons), completion.finish);
-  THRONG_CHECK(finish != std::end(kFinishReasons));
-  add.Bind(int64_t{finish - std::begin(kFinishReasons)});
-  add.Bind(completion.error ? std::string_view(completion.error->what()) : completion.text);
-  add.Bind(int64_t{completion.prompt_tokens}).Bind(int64_t{completion.output_tokens});
-  add.Bind(int64_t{completion.cached_prompt_tokens}).Bind(int64_t{completion.attempts});
-  add.Bind(int64_t{completion.spent_prompt_tokens}).Bind(int64_t{completion.spent_output_tokens});
-  add.Bind(issued_s).Bind(arrived_s);
-  const auto bind_or_null = [&add](bool given, const auto& value) { BindOrNull(add, given, value); };
-  bind_or_null(session_ > 0, session_);
-  const bool by_server = !completion.served_by.empty();
-  bind_or_null(by_server, by_server ? statements_->questions.ServerOf(completion.served_by) : 0);
-  bind_or_null(asked.settings > 0, asked.settings);
-  bind_or_null(!asked.system.empty(), std::string_view(asked.system));
-  bind_or_null(!asked.prompt.empty(), std::string_view(asked.prompt));
-  const bool failed = completion.error.has_value();
-  bind_or_null(failed, std::string_view(failed ? ErrorCodeName(completion.error->Code()) : ""));
-  add.Run();
-  if (asked.kind != llm::Kind::kModel && asked.effect != llm::Effect::kAtCommit) WriteIntention(key, asked);
-  for (size_t i = 0; i < asked.memories.size(); ++i) {  // in the same transaction: no Touch
-    const AskedCall::Memory& memory = asked.memories[i];
-    Statement& use = statements_->add_used_memory;
-    use.Bind(int64_t{key.step})
-        .Bind(int64_t{key.agent})
-        .Bind(int64_t{key.call})
-        .Bind(static_cast<int64_t>(i));
-    use.Bind(memory.made);
-    BindOrNull(use, memory.number >= 0, memory.number);
-    BindOrNull(use, !memory.text.empty(), std::string_view(memory.text));
-    use.Run();
-  }
-}
-
-// What was committed in this step before the journal was opened: read at once, as asking for each takes a
-// message to a database on another host.
-const Journal::KnownCommits& Journal::CommitsOf(sim::Step step) {
-  const auto [found, is_new] = known_commits_.try_emplace(step);
-  if (is_new) {
-    Statement& find = statements_->find_commits;
-    find.Bind(int64_t{step});
-    while (find.Step()) found->second.emplace(static_cast<sim::AgentId>(find.Int(0)), find.GetDigest(1));
-  }
-  return found->second;
-}
-
-void Journal::OnCommit(const sim::CommitRecord& record) {
-  if (IsKnown(record)) return;
-  WriteCommit(record);
-  if (moments_ != nullptr) WriteMoments(moments_->Add(record));
-}
-
-bool Journal::IsKnown(const sim::CommitRecord& record) {
-  if (record.step >= known_commits_end_) return false;
-  const sim::AgentId first = record.members.front().id;
-  const KnownCommits& known = CommitsOf(record.step);
-  const auto found = known.find(first);
-  if (found == known.end()) return false;
-  if (found->second == record.digest) return true;
-  throw MakeError(
-      ErrorCode::kInvalid,
-      "journal {}: step {} of agent {} came out differently when it was done again: the scenario or the "
-      "program has changed since",
-      path_, record.step, first);
-}
-
-void Journal::WriteCommit(const sim::CommitRecord& record) {
-  const int64_t step = record.step;
-  Touch();
-  statements_->add_commit.Bind(step).Bind(int64_t{record.members.front().id});
-  statements_->add_commit.Bind(std::string_view(JoinMembers(record))).Bind(record.digest).Run();
-  const auto write_body = [&](const sim::MemberCommit& agent) {
-    Touch();
-    statements_->add_body.Bind(step + 1).Bind(int64_t{agent.id}).Bind(int64_t{agent.body.pos.x});
-    statements_->add_body.Bind(int64_t{agent.body.pos.y}).Bind(std::string_view(agent.body.status)).Run();
-  };
-  for (const sim::MemberCommit& member : record.members) {
-    if (member.body_changed) write_body(member);
-    if (member.removed) WritePresence(record.step + 1, member.id, false);
-  }
-  for (const sim::MemberCommit& born : record.born) {
-    write_body(born);
-    WritePresence(record.step + 1, born.id, true);
-  }
-  for (const sim::CellWrite& cell : record.cells) {
-    Touch();
-    statements_->add_cell.Bind(step + 1).Bind(int64_t{cell.pos.x}).Bind(int64_t{cell.pos.y});
-    statements_->add_cell.Bind(std::string_view(cell.value)).Run();
-  }
-  std::map<sim::AgentId, int64_t> seq;
-  for (const sim::Event& event : record.events) {
-    Touch();
-    statements_->add_event.Bind(step).Bind(int64_t{event.agent}).Bind(seq[event.agent]++);
-    statements_->add_event.Bind(std::string_view(event.kind)).Bind(std::string_view(event.text));
-    if (event.call >= 0) {
-      statements_->add_event.Bind(int64_t{event.call}).Run();
-    } else {
-      statements_->add_event.BindNull().Run();
-    }
-  }
-}
-
-void Journal::OnStep(sim::Step step, const Digest& hash) {
-  known_commits_.erase(step);
-  if (step < known_steps_) return;  // its commits were compared one by one
-  Touch();
-  statements_->add_hash.Bind(int64_t{step}).Bind(hash).Run();
 }
 
 void Journal::SetHash(const Digest& hash) {

@@ -21,6 +21,7 @@
 //   intentions(step, agent, call, kind, effect, function, digest, begun*, session*, arguments)  what was asked of others
 //                                      than models: kind, effect: llm::Kind, llm::Effect; of effects at commit, from
 //                                      before they were begun; begun: UTC; arguments: as prompt
+//   spent_cached(step, agent, call, tokens)*  of the answer's spent_prompt_tokens, those found in a cache, if any
 //   used_memories(step, agent, call, seq, made, memory, text)  what of the agent's memory a prompt holds: seq counts those
 //                                      of the call; made, memory: llm::UsedMemory; text: as prompt
 //   questions(step, agent, call, question, choices, answer)*  to people, as somebody in another process sees and answers

@@ -111,6 +111,7 @@ struct Completion {
   int output_tokens = 0;
   int attempts = 1;             // how often a model was asked; the tokens above are those of the last attempt
   int spent_prompt_tokens = 0;  // of the attempts before it, whose answers were not taken
+  int spent_cached_tokens = 0;  // of spent_prompt_tokens, those found in a prefix cache
   int spent_output_tokens = 0;
   std::string served_by;       // server and model, in the server's words; empty: this process
   double retry_after_s = -1;   // kError: when the server wants to be asked again; negative: it does not say

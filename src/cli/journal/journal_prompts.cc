@@ -96,8 +96,9 @@ void Print(const journal::Journal& journal, const Json& call) {
                   TextOf(call["finish"]), TextOf(call["prompt_tokens"]), TextOf(call["cached_tokens"]),
                   TextOf(call["output_tokens"]), call["latency_s"].get<double>());
   if (call["attempts"].get<int64_t>() != 1) {
-    line += fmt::format("; {} attempts, {} + {} tokens more", TextOf(call["attempts"]),
-                        TextOf(call["spent_prompt_tokens"]), TextOf(call["spent_output_tokens"]));
+    line += fmt::format("; {} attempts, {} ({} found in the cache) + {} tokens more",
+                        TextOf(call["attempts"]), TextOf(call["spent_prompt_tokens"]),
+                        TextOf(call["spent_cached_tokens"]), TextOf(call["spent_output_tokens"]));
   }
   if (!call["cost"].is_null()) line += fmt::format("; cost {:.6f}", call["cost"].get<double>());
   if (!call["served_by"].is_null()) line += "; by " + TextOf(call["served_by"]);

@@ -37,7 +37,10 @@ std::vector<CallTimes> CallsBetween(const Journal& journal, int64_t from, int64_
   Statement row(
       journal.GetDatabase(),
       "SELECT step, agent, call, function, CASE finish WHEN 0 THEN 'stop' WHEN 1 THEN 'length' ELSE "
-      "'failed' END, prompt_tokens + spent_prompt_tokens, cached_tokens, output_tokens + "
+      "'failed' END, prompt_tokens + spent_prompt_tokens, cached_tokens + coalesce((SELECT tokens FROM "
+      "spent_cached "
+      "AS s WHERE s.step = answers.step AND s.agent = answers.agent AND s.call = answers.call), 0), "
+      "output_tokens + "
       "spent_output_tokens, ((prompt_tokens + spent_prompt_tokens) * price.prompt + (output_tokens + "
       "spent_output_tokens) * price.output) / 1e6, issued_s, arrived_s, coalesce(session, 0) FROM "
       "answers LEFT JOIN price ON 1 = 1 WHERE step >= ? AND step < ? ORDER BY step, agent, call");

@@ -17,11 +17,14 @@ void AddLaterTables(Connection& connection, const char* schema, bool only_for_co
   if (!is_known("pauses")) add(kPauses);
   if (!is_known("progress")) add(kMoments);
   if (!is_known("in_flight")) add(kInFlight);
-  if (is_known("intentions")) return;
-  // With them, the view of calls got what it shows of effects. A view of the connection hides the file's.
+  const bool has_effects = is_known("intentions");
+  const bool has_spent_cached = is_known("spent_cached");
+  if (has_effects && has_spent_cached) return;
+  if (!has_spent_cached) add(kSpentCached);
+  // The view of calls shows what these tables have. A view of the connection hides the file's.
   if (!only_for_connection) connection.Execute("DROP VIEW IF EXISTS calls");
   add(kCalls);
-  add(kIntentions);
+  if (!has_effects) add(kIntentions);
 }
 
 }  // namespace throng::journal

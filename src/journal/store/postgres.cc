@@ -22,9 +22,11 @@ using std::chrono::steady_clock;
 
 constexpr auto kFirstPause = std::chrono::milliseconds(100);  // between attempts to reach the database again
 constexpr auto kLongestPause = std::chrono::milliseconds(2000);
-// Writes that wait until the server gets them: it is done with most when the answer arrives that is committed
-// with them.
-constexpr size_t kSentAhead = 16;
+// Writes that wait until the server gets them, those to one table as one command: it is done with most when
+// the answer arrives that is committed with them.
+constexpr size_t kSentAhead = 256;
+// A longer row is a command of its own, in which bytes need not be spelled out.
+constexpr size_t kLongRow = size_t{64} << 10;
 
 // A commit that waits for the server's disk takes milliseconds, and most do not: what they wrote is kept here
 // until a later one has waited, at the latest after this time, or so many bytes.
@@ -146,7 +148,7 @@ void PostgresConnection::SendAgain() {
   for (const Transaction& lost : unsure_) {
     if (lost.number <= known_transactions_) continue;
     session_.Send("BEGIN");
-    for (const Written& written : lost.written) session_.Send(*written.plan, written.values);
+    SendWritten(lost.written);
     SendCommit(lost.number, true);
     known_transactions_ = lost.number;
   }
@@ -187,9 +189,33 @@ void PostgresConnection::SendTransaction() {
   if (!in_transaction_) return;
   if (!is_begun_) session_.Send("BEGIN");
   is_begun_ = true;
-  for (; num_sent_ < open_.written.size(); ++num_sent_) {
-    session_.Send(*open_.written[num_sent_].plan, open_.written[num_sent_].values);
+  SendWritten(std::span(open_.written).subspan(num_sent_));
+  num_sent_ = open_.written.size();
+}
+
+// Rows that are only added may change places with those of other tables: nothing is seen of a transaction
+// before its end.
+void PostgresConnection::SendWritten(std::span<const Written> written) {
+  std::vector<std::pair<Plan*, std::vector<const std::vector<SqlValue>*>>> added;
+  const auto send_added = [&] {
+    for (const auto& [plan, rows] : added) {
+      rows.size() == 1 ? session_.Send(*plan, *rows[0]) : session_.SendRows(*plan, rows);
+    }
+    added.clear();
+  };
+  for (const Written& each : written) {
+    session_.Describe(*each.plan);
+    if (each.plan->many_rows == nullptr || each.bytes > kLongRow) {
+      send_added();
+      session_.Send(*each.plan, each.values);
+      continue;
+    }
+    auto of_plan =
+        std::find_if(added.begin(), added.end(), [&](const auto& one) { return one.first == each.plan; });
+    if (of_plan == added.end()) of_plan = added.insert(added.end(), {each.plan, {}});
+    of_plan->second.push_back(&each.values);
   }
+  send_added();
 }
 
 void PostgresConnection::SendCommit(int64_t number, bool waits_for_disk) {
@@ -245,6 +271,24 @@ PostgresResult PostgresConnection::Query(Plan& plan, const std::vector<SqlValue>
   });
 }
 
+std::shared_ptr<PostgresRows> PostgresConnection::Find(Plan& plan, const std::vector<SqlValue>& values) {
+  if (is_writer_) {
+    return std::make_shared<PostgresRows>(PostgresRows{{Query(plan, values)}, /*is_complete=*/true});
+  }
+  return Persist([&] {
+    session_.Send(plan, values);
+    return session_.SyncRows();
+  });
+}
+
+PostgresResult PostgresConnection::Next(PostgresRows& rows) {
+  try {
+    return session_.Next(rows);
+  } catch (const ConnectionLost& lost) {
+    throw MakeError(ErrorCode::kUnavailable, "journal {}: the database is away: {}", place_, lost.why);
+  }
+}
+
 void PostgresConnection::Write(Plan& plan, std::vector<SqlValue> values) {
   if (!is_writer_) {
     Query(plan, values);
@@ -252,8 +296,10 @@ void PostgresConnection::Write(Plan& plan, std::vector<SqlValue> values) {
   }
   const bool is_alone = !in_transaction_;
   if (is_alone) Begin();
-  for (const SqlValue& value : values) open_.bytes += sizeof(value) + value.bytes.size();
-  open_.written.push_back({&plan, std::move(values)});
+  size_t bytes = 0;
+  for (const SqlValue& value : values) bytes += sizeof(value) + value.bytes.size();
+  open_.bytes += bytes;
+  open_.written.push_back({&plan, std::move(values), bytes});
   if (is_alone) {
     Commit();
   } else if (open_.written.size() - num_sent_ >= kSentAhead) {

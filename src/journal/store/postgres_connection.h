@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,10 @@ class PostgresConnection final : public Connection {
   Plan& PlanOf(const std::string& sql) { return session_.PlanOf(sql); }
   const Plan& Describe(Plan& plan);
   PostgresResult Query(Plan& plan, const std::vector<SqlValue>& values);
+  // What it finds, and its next rows: null after the last. A writer has all of them at once, as its
+  // connection may be lost and made again.
+  std::shared_ptr<PostgresRows> Find(Plan& plan, const std::vector<SqlValue>& values);
+  PostgresResult Next(PostgresRows& rows);
   void Write(Plan& plan, std::vector<SqlValue> values);
   bool Exists();
 
@@ -55,6 +60,7 @@ class PostgresConnection final : public Connection {
   struct Written {
     Plan* plan;
     std::vector<SqlValue> values;
+    size_t bytes;
   };
   struct Transaction {
     int64_t number = 1;
@@ -72,6 +78,7 @@ class PostgresConnection final : public Connection {
   void WaitForOthersBeside();
   void SendAgain();
   void SendTransaction();
+  void SendWritten(std::span<const Written> written);
   void SendCommit(int64_t number, bool waits_for_disk);
   std::string TextOf(const std::string& sql);
 

@@ -54,6 +54,41 @@ std::string PostgresParameters(std::string_view sql) {
   return text;
 }
 
+std::string PostgresManyRows(std::string_view sql, const std::vector<std::string>& types) {
+  constexpr std::string_view kInsert = "INSERT INTO ";
+  constexpr std::string_view kValues = " VALUES(";
+  const size_t at = sql.find(kValues);
+  if (!sql.starts_with(kInsert) || at == std::string_view::npos) return {};
+  std::string parameters = "?";
+  for (size_t i = 1; i < types.size(); ++i) parameters += ",?";
+  const std::string_view table = sql.substr(kInsert.size(), at - kInsert.size());
+  if (table.find_first_of("( ") != std::string_view::npos ||
+      sql.substr(at + kValues.size()) != parameters + ")")
+    return {};
+  std::string columns;
+  for (size_t i = 0; i < types.size(); ++i)
+    columns += fmt::format("{}${}::{}[]", i > 0 ? "," : "", i + 1, types[i]);
+  return fmt::format("INSERT INTO {} SELECT * FROM unnest({})", table, columns);
+}
+
+std::string PostgresArray(const std::vector<std::optional<std::string>>& elements) {
+  std::string array = "{";
+  for (const std::optional<std::string>& element : elements) {
+    if (array.size() > 1) array += ',';
+    if (!element) {
+      array += "NULL";
+      continue;
+    }
+    array += '"';
+    for (const char c : *element) {
+      if (c == '"' || c == '\\') array += '\\';
+      array += c;
+    }
+    array += '"';
+  }
+  return array + "}";
+}
+
 std::string PostgresTypes(std::string sql) {
   for (const auto& [from, to] : kTypes) Replace(sql, from, to);
   return sql;
@@ -161,6 +196,16 @@ std::string BytesFromHex(std::string_view hex) {
     bytes += static_cast<char>(HexDigit(hex[i]) << 4 | HexDigit(hex[i + 1]));
   }
   return bytes;
+}
+
+std::string HexOfBytes(std::string_view bytes) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string hex = "\\x";
+  for (const char byte : bytes) {
+    hex += kDigits[static_cast<unsigned char>(byte) >> 4];
+    hex += kDigits[static_cast<unsigned char>(byte) & 15];
+  }
+  return hex;
 }
 
 }  // namespace throng::journal

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "journal/store/connection.h"
 
@@ -12,6 +14,11 @@ namespace throng::journal {
 
 // ? and ?1 as $1.
 std::string PostgresParameters(std::string_view sql);
+// The same as "INSERT INTO bodies VALUES(?,?)" for any number of rows, whose parameters are the columns:
+// arrays of these types. Empty if the statement is not of this form.
+std::string PostgresManyRows(std::string_view sql, const std::vector<std::string>& types);
+// The value of such a parameter; nullopt: NULL.
+std::string PostgresArray(const std::vector<std::optional<std::string>>& elements);
 // The types in the definitions of tables and views.
 std::string PostgresTypes(std::string sql);
 // Functions that journals use of SQLite, and text_of, for the schema of this quoted name.
@@ -40,5 +47,6 @@ SqlValue AnyFromJson(std::string_view json);
 // As SQLite writes it: 1.0, not 1.
 std::string DoubleText(double value);
 std::string BytesFromHex(std::string_view hex);  // "\x01ff"
+std::string HexOfBytes(std::string_view bytes);
 
 }  // namespace throng::journal

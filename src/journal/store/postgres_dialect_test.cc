@@ -54,7 +54,20 @@ TEST(PostgresDialectTest, ValuesOfAnyTypeKeepIt) {
   }
 }
 
+TEST(PostgresDialectTest, RowsAreAddedManyAtOnce) {
+  EXPECT_EQ(PostgresManyRows("INSERT INTO cells VALUES(?,?)", {"bigint", "text"}),
+            "INSERT INTO cells SELECT * FROM unnest($1::bigint[],$2::text[])");
+  for (const char* other :
+       {"INSERT INTO sessions VALUES(?,'')", "INSERT INTO manifest VALUES(?,?) ON CONFLICT(key)",
+        "INSERT INTO x(a, b) VALUES(?,?)", "UPDATE x SET a = ?, b = ?"}) {
+    EXPECT_EQ(PostgresManyRows(other, {"bigint", "text"}), "") << other;
+  }
+  EXPECT_EQ(PostgresArray({"1", std::nullopt, "", "NULL", "a \"b\" {c}, \\x00"}),
+            R"({"1",NULL,"","NULL","a \"b\" {c}, \\x00"})");
+}
+
 TEST(PostgresDialectTest, BytesAreReadFromHex) {
+  EXPECT_EQ(HexOfBytes(std::string("\0\xff\x1a", 3)), "\\x00ff1a");
   EXPECT_EQ(BytesFromHex("\\x00ff1a"), std::string("\0\xff\x1a", 3));
   EXPECT_EQ(BytesFromHex("\\x"), "");
 }

@@ -43,7 +43,27 @@ bool IsAway(std::string_view state) {
   return state.starts_with("57P") || state.starts_with("08") || state.empty();
 }
 
-std::string ToText(const SqlValue& value) {
+// How types are called of which a statement can have arrays; null: none.
+const char* NameOfType(Oid type) {
+  switch (type) {
+    case PostgresTypeIds::kInt8:
+      return "bigint";
+    case PostgresTypeIds::kFloat8:
+      return "double precision";
+    case PostgresTypeIds::kText:
+      return "text";
+    case PostgresTypeIds::kBytea:
+      return "bytea";
+    case PostgresTypeIds::kJson:
+      return "json";
+    default:
+      return nullptr;
+  }
+}
+
+// Of a parameter of this type; bytes stay as they are.
+std::string ToText(const SqlValue& value, Oid type) {
+  if (type == PostgresTypeIds::kJson) return AnyToJson(value);
   switch (value.type) {
     case ColumnType::kInt:
       return std::to_string(value.number);
@@ -138,6 +158,7 @@ PostgresSession::Plan& PostgresSession::PlanOf(const std::string& sql) {
   if (plan == nullptr) {
     plan = std::make_unique<Plan>();
     plan->name = fmt::format("p{}", plans_.size());
+    plan->source = sql;
     plan->sql = PostgresParameters(sql);
   }
   return *plan;
@@ -145,6 +166,7 @@ PostgresSession::Plan& PostgresSession::PlanOf(const std::string& sql) {
 
 const PostgresSession::Plan& PostgresSession::Describe(Plan& plan) {
   if (plan.is_described) return plan;
+  KeepArriving();
   Require(PQsendPrepare(connection_.get(), plan.name.c_str(), plan.sql.c_str(), 0, nullptr) == 1);
   Require(PQsendDescribePrepared(connection_.get(), plan.name.c_str()) == 1);
   num_sent_ += 2;
@@ -154,34 +176,68 @@ const PostgresSession::Plan& PostgresSession::Describe(Plan& plan) {
   plan.columns = described;
   plan.prepared_in = num_opened_;
   plan.is_described = true;
+  std::vector<std::string> types;
+  for (const Oid type : plan.parameters) {
+    const char* name = NameOfType(type);
+    if (name == nullptr) return plan;
+    types.emplace_back(name);
+  }
+  const std::string many_rows = PostgresManyRows(plan.source, types);
+  if (!many_rows.empty()) plan.many_rows = &PlanOf(many_rows);
   return plan;
 }
 
 void PostgresSession::Send(Plan& plan, const std::vector<SqlValue>& values) {
   Describe(plan);
+  std::vector<Parameter> parameters(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i].type == ColumnType::kNull) continue;
+    const Oid type = i < plan.parameters.size() ? plan.parameters[i] : 0;
+    parameters[i] = {ToText(values[i], type), values[i].type == ColumnType::kBlob};
+  }
+  SendParameters(plan, parameters);
+}
+
+void PostgresSession::SendRows(Plan& plan, const std::vector<const std::vector<SqlValue>*>& rows) {
+  Describe(*plan.many_rows);
+  std::vector<Parameter> parameters(plan.parameters.size());
+  std::vector<std::optional<std::string>> column(rows.size());
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    for (size_t row = 0; row < rows.size(); ++row) {
+      const SqlValue& value = rows[row]->at(i);
+      column[row].reset();
+      if (value.type == ColumnType::kNull) continue;
+      column[row] =
+          value.type == ColumnType::kBlob ? HexOfBytes(value.bytes) : ToText(value, plan.parameters[i]);
+    }
+    parameters[i].value = PostgresArray(column);
+  }
+  SendParameters(*plan.many_rows, parameters);
+}
+
+void PostgresSession::SendParameters(Plan& plan, const std::vector<Parameter>& parameters) {
+  KeepArriving();
   if (plan.prepared_in != num_opened_) {
     Require(PQsendPrepare(connection_.get(), plan.name.c_str(), plan.sql.c_str(), 0, nullptr) == 1);
     ++num_sent_;
     plan.prepared_in = num_opened_;
   }
-  std::vector<std::string> texts(values.size());
-  std::vector<const char*> data(values.size());
-  std::vector<int> lengths(values.size());
-  std::vector<int> formats(values.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (values[i].type == ColumnType::kNull) continue;
-    const bool is_any = i < plan.parameters.size() && plan.parameters[i] == PostgresTypeIds::kJson;
-    texts[i] = is_any ? AnyToJson(values[i]) : ToText(values[i]);
-    data[i] = texts[i].c_str();
-    lengths[i] = static_cast<int>(texts[i].size());
-    formats[i] = values[i].type == ColumnType::kBlob ? 1 : 0;
+  std::vector<const char*> data(parameters.size());
+  std::vector<int> lengths(parameters.size());
+  std::vector<int> formats(parameters.size());
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters[i].value) continue;
+    data[i] = parameters[i].value->c_str();
+    lengths[i] = static_cast<int>(parameters[i].value->size());
+    formats[i] = parameters[i].is_binary ? 1 : 0;
   }
-  Require(PQsendQueryPrepared(connection_.get(), plan.name.c_str(), static_cast<int>(values.size()),
+  Require(PQsendQueryPrepared(connection_.get(), plan.name.c_str(), static_cast<int>(parameters.size()),
                               data.data(), lengths.data(), formats.data(), 0) == 1);
   if (++num_sent_ % kSentAtOnce == 0) FlushOutput();  // those of a transaction that is sent again
 }
 
 void PostgresSession::Send(const std::string& sql) {
+  KeepArriving();
   Require(PQsendQueryParams(connection_.get(), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1);
   ++num_sent_;
 }
@@ -197,25 +253,91 @@ void PostgresSession::FlushOutput() {
   }
 }
 
-PostgresResult PostgresSession::Sync() {
+void PostgresSession::BeginSync() {
   Require(PQpipelineSync(connection_.get()) == 1);
   FlushOutput();
+}
+
+PostgresResult PostgresSession::TakeResults() {
   PostgresResult last;
-  PostgresResult failed;
-  for (int i = std::exchange(num_sent_, 0); i > 0; --i) {
-    while (PGresult* const raw = PQgetResult(connection_.get())) {
+  while (PGresult* const raw = PQgetResult(connection_.get())) {
+    if (last == nullptr || PQresultStatus(last.get()) != PGRES_FATAL_ERROR)
       last = PostgresResult(raw, PQclear);
-      if (PQresultStatus(raw) == PGRES_FATAL_ERROR && failed == nullptr) failed = last;
-    }
-    if (PQstatus(connection_.get()) != CONNECTION_OK) break;
+    else
+      PQclear(raw);
   }
-  if (failed != nullptr) Fail(*failed);
-  const PostgresResult end(PQgetResult(connection_.get()), PQclear);
-  Require(end != nullptr && PQresultStatus(end.get()) == PGRES_PIPELINE_SYNC);
   return last;
 }
 
+void PostgresSession::EndSync() {
+  const PostgresResult end(PQgetResult(connection_.get()), PQclear);
+  Require(end != nullptr && PQresultStatus(end.get()) == PGRES_PIPELINE_SYNC);
+}
+
+PostgresResult PostgresSession::Sync() {
+  BeginSync();
+  PostgresResult last;
+  PostgresResult failed;
+  for (int i = std::exchange(num_sent_, 0); i > 0; --i) {
+    last = TakeResults();
+    if (failed == nullptr && last != nullptr && PQresultStatus(last.get()) == PGRES_FATAL_ERROR)
+      failed = last;
+    if (PQstatus(connection_.get()) != CONNECTION_OK) break;
+  }
+  if (failed != nullptr) Fail(*failed);
+  EndSync();
+  return last;
+}
+
+std::shared_ptr<PostgresRows> PostgresSession::SyncRows() {
+  BeginSync();
+  for (int i = std::exchange(num_sent_, 0); i > 1; --i) {
+    const PostgresResult result = TakeResults();
+    if (result == nullptr) Lose();
+    if (PQresultStatus(result.get()) == PGRES_FATAL_ERROR) Fail(*result);
+  }
+  Require(PQsetSingleRowMode(connection_.get()) == 1);
+  arriving_ = std::make_shared<PostgresRows>();
+  return arriving_;
+}
+
+// Takes one more row of those that arrive.
+void PostgresSession::Arrive() {
+  const PostgresResult result(PQgetResult(connection_.get()), PQclear);
+  if (result == nullptr) Lose();
+  const ExecStatusType status = PQresultStatus(result.get());
+  if (status == PGRES_SINGLE_TUPLE) {
+    arriving_->arrived.push_back(result);
+    return;
+  }
+  if (status == PGRES_FATAL_ERROR) Fail(*result);
+  Require(PQgetResult(connection_.get()) == nullptr);
+  EndSync();
+  arriving_->is_complete = true;
+  arriving_ = nullptr;
+}
+
+// Of what nobody will take, nothing is kept.
+void PostgresSession::KeepArriving() {
+  while (arriving_ != nullptr) {
+    if (arriving_.use_count() == 1) arriving_->arrived.clear();
+    Arrive();
+  }
+}
+
+PostgresResult PostgresSession::Next(PostgresRows& rows) {
+  if (rows.arrived.empty() && !rows.is_complete) {
+    if (arriving_.get() != &rows) Lose();
+    Arrive();
+  }
+  if (rows.arrived.empty()) return nullptr;
+  PostgresResult next = std::move(rows.arrived.front());
+  rows.arrived.pop_front();
+  return next;
+}
+
 void PostgresSession::Script(const std::string& sql) {
+  KeepArriving();
   if (num_sent_ > 0) Sync();
   Require(PQexitPipelineMode(connection_.get()) == 1);
   const PostgresResult result(PQexec(connection_.get(), sql.c_str()), PQclear);

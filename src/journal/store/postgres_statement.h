@@ -1,5 +1,4 @@
-// A prepared statement of a journal in PostgreSQL. All rows that it finds are in memory until the last has
-// been read.
+// A prepared statement of a journal in PostgreSQL. Rows are read as they arrive.
 #pragma once
 
 #include <string>
@@ -31,14 +30,17 @@ class PostgresStatement final : public Prepared {
   void BindNull(int at) override { At(at) = {}; }
 
   bool Step() override {
-    if (rows_ == nullptr) {
-      rows_ = connection_.Query(plan_, values_);
+    if (found_ == nullptr) found_ = connection_.Find(plan_, values_);
+    while (rows_ == nullptr || ++row_ >= PQntuples(rows_.get())) {
+      rows_ = connection_.Next(*found_);
       row_ = -1;
+      if (rows_ == nullptr) {
+        found_ = nullptr;
+        values_.clear();
+        return false;
+      }
     }
-    if (++row_ < PQntuples(rows_.get())) return true;
-    rows_ = nullptr;
-    values_.clear();
-    return false;
+    return true;
   }
   void Run() override { connection_.Write(plan_, std::exchange(values_, {})); }
 
@@ -68,7 +70,8 @@ class PostgresStatement final : public Prepared {
   PostgresConnection& connection_;
   PostgresConnection::Plan& plan_;
   std::vector<SqlValue> values_;
-  PostgresResult rows_;
+  std::shared_ptr<PostgresRows> found_;
+  PostgresResult rows_;  // of these, where it is
   int row_ = -1;
 };
 

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "journal/journal.h"
 #include "journal/read/export.h"
+#include "journal/read/timeline.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {
@@ -100,6 +101,7 @@ class QuestionsInJournal : public ::testing::Test {
     completion.output_tokens = 10;
     completion.attempts = 3;
     completion.spent_prompt_tokens = 2000;
+    completion.spent_cached_tokens = 640;
     completion.spent_output_tokens = 20;
     completion.served_by = "some server/1.0 some-model";
     journal.AddAnswer(completion, journal.AddQuestion(request), 1.0, 1.5);
@@ -302,6 +304,34 @@ TEST_F(QuestionsInJournal, JournalsFromBeforeEffectsCanBeReadAndGoneOnWith) {
     EXPECT_EQ(Calls(*old).at(0)["regex"], "p.*");
     EXPECT_EQ(old->GetDatabase().TextOf("SELECT count(*) FROM effects"), "0");
   }
+}
+
+TEST_F(QuestionsInJournal, OfAttemptsThatWereNotTakenTheCachedTokensAreKept) {
+  const auto journal = Begin("a");
+  Add(*journal, Question(1, 0), "park");
+  EXPECT_EQ(Calls(*journal).at(0)["spent_cached_tokens"], 640);
+  EXPECT_EQ(journal->FindAnswer({1, 0, 0})->completion.spent_cached_tokens, 640);
+  EXPECT_EQ(CallsBetween(*journal, 0, 1).at(0).cached_tokens, 640);
+  journal->OnStep(0, {});
+  Journal::CreateFork(dir_ / "fork", *journal, 1, journal->GetManifest());
+  EXPECT_EQ(Calls(*Journal::OpenToRead(dir_ / "fork")).at(0)["spent_cached_tokens"], 640);
+}
+
+TEST_F(QuestionsInJournal, JournalsFromBeforeSpentCachedTokensCanBeReadAndGoneOnWith) {
+  auto journal = Begin("a");
+  Add(*journal, Question(1, 0), "park");
+  journal->Flush();
+  journal->GetDatabase().Execute(
+      "DROP VIEW calls; DROP TABLE spent_cached; CREATE VIEW calls AS SELECT step, agent, call FROM answers");
+  journal.reset();
+  for (const bool reads : {true, false}) {
+    const auto old = reads ? Journal::OpenToRead(dir_ / "a") : Journal::OpenToWrite(dir_ / "a");
+    EXPECT_EQ(Calls(*old).at(0)["spent_cached_tokens"], 0);
+    EXPECT_EQ(old->FindAnswer({1, 0, 0})->completion.spent_cached_tokens, 0);
+  }
+  journal = Journal::OpenToWrite(dir_ / "a");
+  Add(*journal, Question(1, 1), "park");
+  EXPECT_EQ(Calls(*journal).at(1)["spent_cached_tokens"], 640);
 }
 
 // The table came after files of this format were in use.

@@ -69,6 +69,13 @@ inline constexpr const char* kConstraints = R"(
 CREATE {0} TABLE IF NOT EXISTS constraints(settings INTEGER PRIMARY KEY, grammar TEXT, regex TEXT);
 )";
 
+// Of the prompt tokens that answers spent on attempts before, those that a cache had; only where there are
+// any.
+inline constexpr const char* kSpentCached = R"(
+CREATE {0} TABLE IF NOT EXISTS spent_cached(step INTEGER NOT NULL, agent INTEGER NOT NULL, call INTEGER NOT NULL,
+  tokens INTEGER NOT NULL, PRIMARY KEY(step, agent, call)) WITHOUT ROWID;
+)";
+
 // States of the run from which it can go on, in parts that SQLite takes; snapshots has a row for those that
 // are whole.
 inline constexpr const char* kSnapshots = R"(
@@ -112,9 +119,11 @@ CREATE {0} VIEW calls AS
      (a.output_tokens + a.spent_output_tokens) * price.output) / 1e6 AS cost,
     a.issued_s, a.arrived_s - a.issued_s AS latency_s, v.name AS served_by, a.session,
     q.choices, q.json_schema, q.temperature, q.top_k, q.top_p, q.min_p, q.repetition_penalty, q.seed, q.stop,
-    q.max_tokens, lower(hex(a.digest)) AS digest, c.grammar, c.regex
+    q.max_tokens, lower(hex(a.digest)) AS digest, c.grammar, c.regex,
+    coalesce(p.tokens, 0) AS spent_cached_tokens
   FROM answers AS a JOIN starts AS s ON s.agent = a.agent LEFT JOIN settings AS q ON q.id = a.settings
     LEFT JOIN constraints AS c ON c.settings = a.settings
+    LEFT JOIN spent_cached AS p ON p.step = a.step AND p.agent = a.agent AND p.call = a.call
     LEFT JOIN servers AS v ON v.id = a.server LEFT JOIN price ON 1 = 1;
 )";
 
@@ -181,6 +190,7 @@ inline constexpr const char* kAddConstraint = "INSERT INTO constraints VALUES(?,
 inline constexpr const char* kAddServer = "INSERT INTO servers VALUES(?,?)";
 inline constexpr const char* kAddAnswer =
     "INSERT INTO answers VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+inline constexpr const char* kAddSpentCached = "INSERT INTO spent_cached VALUES(?,?,?,?)";
 inline constexpr const char* kAddUsedMemory = "INSERT INTO used_memories VALUES(?,?,?,?,?,?,?)";
 inline constexpr const char* kAddIntention = "INSERT INTO intentions VALUES(?,?,?,?,?,?,?,?,?,?)";
 inline constexpr const char* kFindIntention =
@@ -189,7 +199,8 @@ inline constexpr const char* kDropIntention = "DELETE FROM intentions WHERE step
 inline constexpr const char* kFindAnswer =
     "SELECT digest, finish, text, prompt_tokens, output_tokens, cached_tokens, attempts, "
     "spent_prompt_tokens, spent_output_tokens, (SELECT name FROM servers WHERE id = server), error_code, "
-    "coalesce(session, 0) FROM answers "
+    "coalesce(session, 0), coalesce((SELECT tokens FROM spent_cached AS s WHERE s.step = answers.step AND "
+    "s.agent = answers.agent AND s.call = answers.call), 0) FROM answers "
     "WHERE step=? AND agent=? AND call=?";
 inline constexpr const char* kAddCommit = "INSERT INTO commits VALUES(?,?,?,?)";
 inline constexpr const char* kFindCommits = "SELECT first, digest FROM commits WHERE step=?";

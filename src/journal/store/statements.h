@@ -13,6 +13,7 @@ struct Journal::Statements {
       : set_manifest(db, kSetManifest),
         add_start(db, kAddStart),
         add_answer(db, kAddAnswer),
+        add_spent_cached(db, kAddSpentCached),
         add_used_memory(db, kAddUsedMemory),
         find_answer(db, kFindAnswer),
         add_commit(db, kAddCommit),
@@ -25,8 +26,8 @@ struct Journal::Statements {
         add_datum(db, kAddDatum),
         find_data(db, kFindData),
         questions(db) {}
-  Statement set_manifest, add_start, add_answer, add_used_memory, find_answer, add_commit, find_commits,
-      add_body, add_cell, add_event, set_presence, add_hash, add_datum, find_data;
+  Statement set_manifest, add_start, add_answer, add_spent_cached, add_used_memory, find_answer, add_commit,
+      find_commits, add_body, add_cell, add_event, set_presence, add_hash, add_datum, find_data;
   QuestionStore questions;
 };
 

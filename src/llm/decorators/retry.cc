@@ -213,6 +213,7 @@ void RetryLlm::Settle(Completion completion, std::vector<Completion>& done) {
   if (again && !too_long && !too_silent) {
     if (silence >= kNoticedSilence) Tell(*failure, "asked again", Clock::now());
     call.spent_prompt_tokens += completion.prompt_tokens;
+    call.spent_cached_tokens += completion.cached_prompt_tokens;
     call.spent_output_tokens += completion.output_tokens;
     if (completion.retry_after_s >= 0) return Pause(call, completion.retry_after_s);
     return Ask(call);
@@ -278,6 +279,7 @@ void RetryLlm::Finish(Call& call, Completion completion, std::vector<Completion>
   completion.key = call.request.key;
   completion.attempts = call.attempts;
   completion.spent_prompt_tokens = call.spent_prompt_tokens;
+  completion.spent_cached_tokens = call.spent_cached_tokens;
   completion.spent_output_tokens = call.spent_output_tokens;
   calls_.erase(id);
   {

@@ -72,6 +72,7 @@ class RetryLlm : public Decorator {
     int failures = 0;     // attempts that the backend failed
     int bad_answers = 0;  // attempts with answers that were not taken
     int spent_prompt_tokens = 0;
+    int spent_cached_tokens = 0;
     int spent_output_tokens = 0;
     double deadline = kForever;  // on the backend's clock
     bool timed_out = false;

@@ -38,6 +38,7 @@ Completion Says(const std::string& text, FinishReason finish = FinishReason::kSt
   completion.finish = finish;
   completion.text = text;
   completion.prompt_tokens = 7;
+  completion.cached_prompt_tokens = 2;
   completion.output_tokens = 3;
   return completion;
 }
@@ -132,7 +133,9 @@ TEST(RetryLlm, SaysWhatWasWrongAndCountsEachAttempt) {
   const Retried retried = Settled({Says("the zoo"), Fails(ErrorCode::kUnavailable), Says(" Pub.")}, Choice());
   EXPECT_EQ(retried.completion.text, "pub");
   EXPECT_EQ(retried.completion.prompt_tokens, 7);
+  EXPECT_EQ(retried.completion.cached_prompt_tokens, 2);
   EXPECT_EQ(retried.completion.spent_prompt_tokens, 7);
+  EXPECT_EQ(retried.completion.spent_cached_tokens, 2);
   EXPECT_EQ(retried.completion.spent_output_tokens, 3);
   EXPECT_FALSE(retried.asked[0].refused);
   EXPECT_EQ(retried.asked[1].refused->answer, "the zoo");
@@ -149,6 +152,7 @@ TEST(RetryLlm, GivesUpAfterAnswersThatAreNotAllowed) {
       retried.completion.error->what(),
       HasSubstr("the answer \"the zoo\" is not allowed: it is not one of: park, pub (asked 3 times)"));
   EXPECT_EQ(retried.completion.spent_prompt_tokens, 14);
+  EXPECT_EQ(retried.completion.spent_cached_tokens, 4);
   EXPECT_EQ(retried.completion.text, "");  // a journal keeps none, and a resumed run must be the same
   // What is no answer at all is asked again as it was: there is nothing that the model could do better.
   Completion html = Fails(ErrorCode::kBadAnswer);

@@ -94,11 +94,13 @@ void GuessedRequests::Confirm(Guess& guess, const llm::Request& request) {
   guess.real = true;
 }
 
-void GuessedRequests::NoteAsked(uint64_t id, const llm::CallKey& key, const Digest& digest) {
+void GuessedRequests::NoteAsked(uint64_t id, const llm::CallKey& key, const Digest& digest,
+                                PendingCall* guessing) {
   auto guess = std::make_unique<Guess>();
   guess->request.key = key;
   guess->digest = digest;
   guess->id = id;
+  guess->guessing = guessing;
   guess->real = true;
   real_.emplace(id, guess.get());
   guesses_[key].push_back(std::move(guess));

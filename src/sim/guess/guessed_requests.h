@@ -60,7 +60,8 @@ class GuessedRequests {
   void Confirm(Guess& guess, const llm::Request& request);
 
   // Notes a confirmed step's call that no guess had asked, and its answer: guesses of the same step use it.
-  void NoteAsked(uint64_t id, const llm::CallKey& key, const Digest& digest);
+  // guessing: the guessed call that waits for it already; may be null.
+  void NoteAsked(uint64_t id, const llm::CallKey& key, const Digest& digest, PendingCall* guessing);
   void NoteAnswered(const llm::Completion& completion);
   // Returns the next answer to a confirmed step's call that a guessed step waits for; nullopt if none is
   // left.

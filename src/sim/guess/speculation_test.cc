@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <new>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -174,6 +175,35 @@ TEST(Speculation, AGuessThatIsNeededBeforeItIsAnsweredIsRaised) {
   options.steps = 30;
   RunWorld(world, llm, options);
   EXPECT_GT(llm.raised, 0u);
+}
+
+// Counts what is asked more than once.
+class CountingLlm : public HashLlm {
+ public:
+  CountingLlm() : HashLlm(1) {}
+  void Submit(llm::Request request) override {
+    if (!asked_.emplace(request.key, request.prompt).second) ++asked_again;
+    HashLlm::Submit(std::move(request));
+  }
+  size_t asked_again = 0;
+
+ private:
+  std::set<std::pair<llm::CallKey, std::string>> asked_;
+};
+
+// One who has done its part of a step guesses how the others end it, which they may do before the guess is
+// asked.
+TEST(Speculation, AsksNothingThatAConfirmedStepHasAskedMeanwhile) {
+  WalkerOptions walkers;
+  walkers.crowd = true;
+  const WalkerWorld world(walkers);
+  CountingLlm llm;
+  RunOptions options;
+  options.mode = Mode::kSpeculative;
+  options.steps = 60;
+  const RunStats stats = RunWorld(world, llm, options).stats;
+  EXPECT_GT(stats.speculated_calls, 0u);
+  EXPECT_EQ(llm.asked_again, 0u);
 }
 
 TEST(Speculation, SurvivesWhateverAWorldThrowsOnAGuess) {

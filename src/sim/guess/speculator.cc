@@ -302,9 +302,28 @@ bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
 
 void Speculator::OnAsked(uint64_t id, const llm::CallKey& key, const std::string& function,
                          const Digest& digest) {
-  requests_.NoteAsked(id, key, digest);
+  requests_.NoteAsked(id, key, digest, TakeParked(key, digest));
   forecasts_.NoteFunction(key.agent, function);
   ++agents_[key.agent].confirmed_calls;
+}
+
+// The guessed call that waits to be asked the same: a member that is done with its part of a step has guessed
+// how the others end it, and they have come so far themselves. Null if there is none.
+PendingCall* Speculator::TakeParked(const llm::CallKey& key, const Digest& digest) {
+  const auto is_same = [&](const Parked& parked) {
+    return parked.request.key == key && parked.call->request_digest == digest;
+  };
+  if (const auto it = std::find_if(asked_.begin(), asked_.end(), is_same); it != asked_.end()) {
+    PendingCall* const call = it->call;
+    asked_.erase(it);
+    return call;
+  }
+  const auto [first, last] = parked_.equal_range(key.step);
+  const auto it = std::find_if(first, last, [&](const auto& entry) { return is_same(entry.second); });
+  if (it == last) return nullptr;
+  PendingCall* const call = it->second.call;
+  parked_.erase(it);
+  return call;
 }
 
 void Speculator::OnAnswered(const llm::Completion& completion) {

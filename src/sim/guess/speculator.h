@@ -108,6 +108,7 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
                    const std::optional<HypotheticalWorld::GuessedStep>& guess);
   void NoteConfirmedAnswer(AgentId agent);
 
+  PendingCall* TakeParked(const llm::CallKey& key, const Digest& digest);
   void Weigh(Parked& parked);
   void SendParked(size_t confirmed_in_flight);
 

@@ -160,6 +160,31 @@ TEST(Run, AFailedCallEndsTheRunAndCancelsTheOthers) {
   EXPECT_EQ(llm.InFlight(), 0u);
 }
 
+// As if each call had been asked once before, and the answer had not been taken.
+class SecondAttemptsLlm : public HashLlm {
+ public:
+  SecondAttemptsLlm() : HashLlm(1) {}
+  void Wait(std::vector<llm::Completion>& done, double seconds) override {
+    const size_t before = done.size();
+    HashLlm::Wait(done, seconds);
+    for (size_t i = before; i < done.size(); ++i) {
+      done[i].cached_prompt_tokens = 5;
+      done[i].spent_prompt_tokens = 100;
+      done[i].spent_cached_tokens = 70;
+    }
+  }
+};
+
+TEST(Run, CountsTheCachedTokensOfAllAttempts) {
+  const WalkerWorld world{WalkerOptions{}};
+  SecondAttemptsLlm llm;
+  RunOptions options;
+  options.steps = kSteps;
+  const RunStats stats = RunWorld(world, llm, options).stats;
+  EXPECT_GT(stats.calls, 0u);
+  EXPECT_EQ(stats.cached_prompt_tokens, 75 * stats.calls);
+}
+
 TEST(Run, StopsWhenAsked) {
   const WalkerWorld world(WalkerOptions{});
   std::atomic<bool> stop = false;

@@ -144,7 +144,8 @@ void Runner::Count(llm::Kind kind, const llm::Completion& completion) {
   } else {
     counts.calls = 1;
     counts.prompt_tokens = static_cast<uint64_t>(completion.prompt_tokens + completion.spent_prompt_tokens);
-    counts.cached_prompt_tokens = static_cast<uint64_t>(completion.cached_prompt_tokens);
+    counts.cached_prompt_tokens =
+        static_cast<uint64_t>(completion.cached_prompt_tokens + completion.spent_cached_tokens);
     counts.output_tokens = static_cast<uint64_t>(completion.output_tokens + completion.spent_output_tokens);
   }
   Count(completion.key.step, counts);
