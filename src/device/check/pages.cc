@@ -89,6 +89,17 @@ void Pages::Seal(Device& device, const uint16_t* rows, int parts, uint8_t* pages
   device.Wait();
 }
 
+AttentionArgs Pages::Attention(const float* queries, float* out, int group) const {
+  return {.queries = queries,
+          .out = out,
+          .sinks = nullptr,
+          .scale = ScaleOf(codec_->head_dim),
+          .group = group,
+          .kv_heads = kv_heads_,
+          .sealed = {0, PartBytes(), 2 * PartBytes()},
+          .open = {0, OpenPartBytes(), 2 * OpenPartBytes()}};
+}
+
 std::vector<uint8_t> Pages::ToHost(int blocks) const {
   std::vector<uint8_t> bytes(static_cast<size_t>(blocks) * BlockBytes());
   device_->CopyFrom(bytes.data(), sealed_->Data(), bytes.size());
@@ -123,14 +134,7 @@ DecodeCall::DecodeCall(Device& device, const CodecKernels& codec, int kv_heads, 
   split_max_ = std::make_unique<DeviceArray<float>>(device, partial);
   split_sum_ = std::make_unique<DeviceArray<float>>(device, partial);
   split_out_ = std::make_unique<DeviceArray<float>>(device, partial * d);
-  args_ = {.attention = {.queries = queries_->Data(),
-                         .out = out_->Data(),
-                         .sinks = nullptr,
-                         .scale = ScaleOf(codec.head_dim),
-                         .group = group,
-                         .kv_heads = kv_heads,
-                         .sealed = pages_.SealedPlaces(),
-                         .open = pages_.OpenPlaces()},
+  args_ = {.attention = pages_.Attention(queries_->Data(), out_->Data(), group),
            .sequences = sequence_->Data(),
            .split_max = split_max_->Data(),
            .split_sum = split_sum_->Data(),
@@ -189,14 +193,7 @@ PrefillCall::PrefillCall(Device& device, const CodecKernels& codec, int kv_heads
   const size_t elements = static_cast<size_t>(tokens) * static_cast<size_t>(heads_ * head_dim_);
   queries_ = Upload(device, Noise(elements, 19));
   out_ = std::make_unique<DeviceArray<float>>(device, elements);
-  args_ = {.attention = {.queries = queries_->Data(),
-                         .out = out_->Data(),
-                         .sinks = nullptr,
-                         .scale = ScaleOf(codec.head_dim),
-                         .group = group,
-                         .kv_heads = kv_heads,
-                         .sealed = pages_.SealedPlaces(),
-                         .open = pages_.OpenPlaces()},
+  args_ = {.attention = pages_.Attention(queries_->Data(), out_->Data(), group),
            .tiles = tiles_->Data(),
            .first_visible = first_visible_->Data(),
            .thresholds = thresholds_->Data()};

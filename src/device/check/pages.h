@@ -33,8 +33,8 @@ class Pages {
   }
   int64_t PartBytes() const { return static_cast<int64_t>((codec_->page_bytes + 63) / 64 * 64); }
   int64_t OpenPartBytes() const { return int64_t{128} * codec_->head_dim; }
-  Places SealedPlaces() const { return {0, PartBytes(), 2 * PartBytes()}; }
-  Places OpenPlaces() const { return {0, OpenPartBytes(), 2 * OpenPartBytes()}; }
+  // Attention of a layer whose pages these are, without sinks.
+  AttentionArgs Attention(const float* queries, float* out, int group) const;
   size_t BlockBytes() const { return static_cast<size_t>(2 * kv_heads_ * PartBytes()); }
   size_t OpenBlockBytes() const { return static_cast<size_t>(2 * kv_heads_ * OpenPartBytes()); }
 
