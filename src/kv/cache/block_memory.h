@@ -42,7 +42,7 @@ class BlockMemory {
   virtual void Copy(uint8_t* to, const uint8_t* from, size_t bytes) = 0;  // from slab to slab
 };
 
-// Of this process. Slabs that are freed go back to the operating system.
+// Of this process. Slabs that are freed go back to the operating system, but for some that were freed last.
 std::unique_ptr<BlockMemory> MakeHostMemory(const BlockLayout& layout);
 
 }  // namespace throng::kv

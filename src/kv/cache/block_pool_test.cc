@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kv/cache/slab_arena.h"
 #include "kv/layer_codecs.h"
 
 namespace throng::kv {
@@ -84,18 +85,34 @@ TEST(BlockPoolTest, BlocksAreSharedUntilTheLastReferenceGoes) {
   EXPECT_EQ(pool.HeldBytes(), 0u);
 }
 
-TEST(BlockPoolTest, FreedMemoryGoesBackToTheOperatingSystem) {
+TEST(BlockPoolTest, FreedMemoryGoesBackToTheOperatingSystemButForTheLast) {
   BlockPool pool(MakeLayout({.kv = "f16"}, AlikeLayers(4, 4, 128)), kLarge);
+  const size_t warm = SlabArena::kWarmBytes / pool.SealedBytes();
+  ASSERT_GE(warm, 2u);
   std::vector<std::shared_ptr<Block>> blocks;
-  for (int i = 0; i < 4; ++i) {
+  std::vector<uint8_t*> data;
+  for (size_t i = 0; i < 2 * warm + 1; ++i) {
     blocks.push_back(pool.TryAllocateSealed());
-    std::memset(blocks.back()->Data(), 1, blocks.back()->Bytes());
+    data.push_back(blocks.back()->Data());
+    std::memset(data.back(), 1, blocks.back()->Bytes());
   }
-  uint8_t* data = blocks[1]->Data();
-  EXPECT_EQ(ResidentBytes(data, pool.SealedBytes()), pool.SealedBytes());
-  blocks[1].reset();
-  EXPECT_EQ(ResidentBytes(data, pool.SealedBytes()), 0u);
-  EXPECT_EQ(blocks[2]->Data()[0], 1);
+  const auto resident = [&] {
+    size_t bytes = 0;
+    for (uint8_t* slab : data) bytes += ResidentBytes(slab, pool.SealedBytes());
+    return bytes;
+  };
+  EXPECT_EQ(resident(), data.size() * pool.SealedBytes());
+  blocks.resize(1);
+  EXPECT_EQ(pool.HeldBytes(), pool.SealedBytes());
+  EXPECT_EQ(resident(), (warm + 1) * pool.SealedBytes());
+  EXPECT_EQ(blocks[0]->Data()[0], 1);
+
+  for (size_t i = 0; i < warm; ++i) {  // the next ones are those that have memory
+    blocks.push_back(pool.TryAllocateSealed());
+    EXPECT_EQ(ResidentBytes(blocks.back()->Data(), pool.SealedBytes()), pool.SealedBytes());
+  }
+  blocks.push_back(pool.TryAllocateSealed());
+  EXPECT_EQ(ResidentBytes(blocks.back()->Data(), pool.SealedBytes()), 0u);
 }
 
 }  // namespace

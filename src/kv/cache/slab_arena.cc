@@ -33,21 +33,31 @@ bool SlabArena::Grow() {
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (extent == MAP_FAILED) return false;
   extents_.push_back(static_cast<uint8_t*>(extent));
-  for (size_t i = slabs_per_extent_; i > 0; --i) free_.push_back(extents_.back() + (i - 1) * stride_);
+  for (size_t i = slabs_per_extent_; i > 0; --i) cold_.push_back(extents_.back() + (i - 1) * stride_);
   return true;
 }
 
 uint8_t* SlabArena::Allocate() {
-  if (free_.empty() && !Grow()) return nullptr;
-  uint8_t* slab = free_.back();
-  free_.pop_back();
+  if (warm_.empty() && cold_.empty() && !Grow()) return nullptr;
+  uint8_t* slab = nullptr;
+  if (warm_.empty()) {
+    slab = cold_.back();
+    cold_.pop_back();
+  } else {
+    slab = warm_.back();
+    warm_.pop_back();
+  }
   ++used_;
   return slab;
 }
 
 void SlabArena::Free(uint8_t* slab) {
-  madvise(slab, stride_, MADV_DONTNEED);
-  free_.push_back(slab);
+  warm_.push_back(slab);
+  if (warm_.size() * stride_ > kWarmBytes) {
+    madvise(warm_.front(), stride_, MADV_DONTNEED);
+    cold_.push_back(warm_.front());
+    warm_.pop_front();
+  }
   --used_;
 }
 
