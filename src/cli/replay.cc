@@ -56,13 +56,14 @@ struct Options {
 
 bool IsSeveral(const std::string& mode) { return mode == "all" || mode.find(',') != mode.npos; }
 
-// One mode is compared with the slower modes listed before it, so those run too.
-std::vector<std::string> ModesToRun(const std::string& mode) {
+// One mode is compared with the slower modes listed before it, so those run too; not on a server, where each would take
+// as long again.
+std::vector<std::string> ModesToRun(const std::string& mode, bool on_server) {
   std::vector<std::string> modes = trace::ReplayModes();
   if (mode == "all") return modes;
   if (IsSeveral(mode)) {
     std::vector<std::string> named = CLI::detail::split(mode, ',');
-    for (const std::string& name : named) ModesToRun(name);  // refuses what is none
+    for (const std::string& name : named) ModesToRun(name, on_server);  // refuses what is none
     return named;
   }
   const auto found = std::find(modes.begin(), modes.end(), mode);
@@ -70,6 +71,7 @@ std::vector<std::string> ModesToRun(const std::string& mode) {
     throw MakeError(ErrorCode::kInvalid, "--mode {}: allowed: {}, several of them (a,b), or all", mode,
                     fmt::join(modes, " "));
   }
+  if (on_server) return mode == trace::kCritical ? std::vector<std::string>{"single", mode} : std::vector{mode};
   modes.erase(std::next(found), modes.end());
   return modes;
 }
@@ -133,8 +135,8 @@ void Run(const Options& options) {
   }
   const studies::TimeWindow window =
       options.plot_window.empty() ? studies::TimeWindow() : studies::TimeWindow::Parse(options.plot_window);
-  const std::vector<std::string> modes = ModesToRun(options.mode);
   const bool on_server = llm::IsServerBackend(options.llm);
+  const std::vector<std::string> modes = ModesToRun(options.mode, on_server);
   // Refuses an invalid one before the trace is read.
   if (!on_server) trace::MakeVirtualBackend(options.llm);
   if (!on_server && options.shared_prefix > 0) {
@@ -206,8 +208,8 @@ void AddReplay(CLI::App& app) {
   command->add_option("trace", options->trace, "JSON lines, plain or gzipped (docs/replay.md)")->required();
   command
       ->add_option("--mode", options->mode,
-                   fmt::format("{}, or all; those named before a mode run, too, to compare (docs/replay.md); "
-                               "several, a,b: these alone",
+                   fmt::format("{}, or all; those named before a mode run, too, to compare (docs/replay.md), "
+                               "except on servers; several, a,b: these alone",
                                fmt::join(trace::ReplayModes(), ", ")))
       ->capture_default_str();
   CLI::Option* llm =
