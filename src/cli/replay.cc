@@ -56,8 +56,8 @@ struct Options {
 
 bool IsSeveral(const std::string& mode) { return mode == "all" || mode.find(',') != mode.npos; }
 
-// One mode is compared with the slower modes listed before it, so those run too; not on a server, where each would take
-// as long again.
+// One mode is compared with the slower modes listed before it, so those run too; not on a server, where each
+// would take as long again.
 std::vector<std::string> ModesToRun(const std::string& mode, bool on_server) {
   std::vector<std::string> modes = trace::ReplayModes();
   if (mode == "all") return modes;
@@ -71,7 +71,8 @@ std::vector<std::string> ModesToRun(const std::string& mode, bool on_server) {
     throw MakeError(ErrorCode::kInvalid, "--mode {}: allowed: {}, several of them (a,b), or all", mode,
                     fmt::join(modes, " "));
   }
-  if (on_server) return mode == trace::kCritical ? std::vector<std::string>{"single", mode} : std::vector{mode};
+  if (on_server)
+    return mode == trace::kCritical ? std::vector<std::string>{"single", mode} : std::vector{mode};
   modes.erase(std::next(found), modes.end());
   return modes;
 }

@@ -8,8 +8,9 @@
 
 namespace throng::kv {
 
-// Reserves address space in large pieces and keeps it until destroyed. Only slabs in use occupy memory, and those freed
-// last: a slab is often freed just before one like it is needed, and touching a page anew costs a fault.
+// Reserves address space in large pieces and keeps it until destroyed. Only slabs in use occupy memory, and
+// those freed last: a slab is often freed just before one like it is needed, and touching a page anew costs a
+// fault.
 class SlabArena {
  public:
   static constexpr size_t kWarmBytes = size_t{8} << 20;  // at most, of freed slabs that occupy memory
