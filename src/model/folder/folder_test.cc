@@ -197,12 +197,16 @@ TEST_F(FolderTest, Llama3DividesLowFrequencies) {
 }
 
 TEST_F(FolderTest, NewerConfigsHaveRopeParameters) {
-  const Json rope = {
-      {"rope_type", "yarn"}, {"rope_theta", 5e5}, {"factor", 4.0}, {"original_max_position_embeddings", 512}};
+  const Json rope = {{"rope_type", "yarn"},
+                     {"rope_theta", 5e5},
+                     {"factor", 4.0},
+                     {"attention_factor", 1.25},
+                     {"original_max_position_embeddings", 512}};
   const std::unique_ptr<GgufFile> file = Open({.more_config = {{"rope_parameters", rope}}});
   EXPECT_EQ(file->Float("llama.rope.freq_base"), 5e5);
   EXPECT_EQ(file->String("llama.rope.scaling.type"), "yarn");
   EXPECT_EQ(file->Uint("llama.rope.scaling.original_context_length"), 512u);
+  EXPECT_EQ(file->Float("llama.rope.scaling.yarn_attn_factor"), 1.25);
 }
 
 TEST_F(FolderTest, RefusesConfigsInOneSentence) {

@@ -77,6 +77,21 @@ TEST(FileRope, LongRopeStretchesToo) {
   EXPECT_FLOAT_EQ(Built("llama").Of(0)[1] / ropes.Of(0)[1], 6.0);
 }
 
+TEST(FileRope, YarnsFactorMayBeInTheFile) {
+  const auto magnitude = [](const More& more) {
+    const Built ropes("llama", [&](GgufWriter& file) {
+      file.Add("llama.rope.scaling.type", "yarn");
+      file.Add("llama.rope.scaling.factor", 8.0f);
+      if (more) more(file);
+    });
+    EXPECT_EQ(ropes.sentences, "");
+    return ropes.model->ropes[0]->table.Magnitude();
+  };
+  EXPECT_FLOAT_EQ(magnitude({}), 1.0 + 0.1 * std::log(8.0));
+  EXPECT_FLOAT_EQ(magnitude([](GgufWriter& file) { file.Add("llama.rope.scaling.yarn_attn_factor", 1.5f); }),
+                  1.5);
+}
+
 TEST(FileRope, YarnsMultiplierOfZeroIsNone) {
   const auto yarn = [](GgufWriter& file) {
     file.Add("llama.rope.scaling.type", "yarn");
