@@ -234,6 +234,12 @@ TEST(Hunyuan, HasExpertsInTheArchitectureThatIsNamedForThem) {
   EXPECT_EQ(LayerGroups(*experts.model).at(0).description, "attention; 2 of 4 experts");
 }
 
+TEST(Hunyuan, MayClaimOneExpertWithoutHavingAny) {
+  const Built dense("hunyuan-dense", [](GgufWriter& file) { file.Add("hunyuan-dense.expert_count", 1u); });
+  EXPECT_EQ(dense.sentences, "");
+  EXPECT_EQ(LayerGroups(*dense.model).at(0).description, "attention; feed-forward");
+}
+
 TEST(Qwen35, RefusesOneValueForAllLayers) {
   const Built one("qwen35", [](GgufWriter& file) {
     const std::array<int32_t, 4> sections = {3, 3, 2, 0};
