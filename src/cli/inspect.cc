@@ -138,7 +138,7 @@ Json Facts(const model::GgufFile& file, const model::Inspection& inspection, con
   facts["files"] = std::max<uint64_t>(1, file.UintOr("split.count", 1));
   facts["weights"] = WeightsJson(file);
   facts["context_length"] = HeaderNumber(file, architecture, "context_length");
-  facts["num_layers"] = model ? Json(model->layers.size()) : HeaderNumber(file, architecture, "block_count");
+  facts["num_layers"] = model ? Json(model->config.num_layers) : HeaderNumber(file, architecture, "block_count");
   facts["layers"] = model ? LayersJson(*model) : Json();
   facts["kv"] = inspection.has_cache ? CacheJson(model->config, codecs) : Json();
   facts["tokenizer"] = inspection.tokenizer ? TokenizerJson(file, *inspection.tokenizer) : Json();
