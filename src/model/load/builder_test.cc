@@ -287,6 +287,18 @@ TEST(Projections, BiasesMayBeApartWhereMatricesAreOne) {
   EXPECT_EQ(Logits(Fused(apart)), Logits(apart));
 }
 
+// A length of keys alone does not say that of values.
+TEST(Projections, ValuesAreTheStreamsShareOfAHeadIfTheFileDoesNotSay) {
+  const std::vector<uint8_t> bytes =
+      TinyModel{.head_dim = 24, .without = "attention.value_length"}.Bytes();
+  const GgufFile file(bytes, "tiny");
+  Refusals refusals(/*gathers=*/true);
+  BuildModel(file, refusals);
+  ASSERT_FALSE(refusals.Errors().empty());
+  EXPECT_STREQ(refusals.Errors().front().what(),
+               "tiny: tensor blk.0.attn_v.weight has shape [64, 48]; [64, 32] is expected");
+}
+
 TEST(WindowedLayers, AreNamedByBoolsOrNumbers) {
   const auto reaches = [](const auto& pattern) {
     const Built ropes("cohere2", [&](GgufWriter& file) {
