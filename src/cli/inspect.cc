@@ -139,7 +139,8 @@ Json Facts(const model::GgufFile& file, const model::Inspection& inspection, con
   facts["files"] = file.NumFiles();
   facts["weights"] = WeightsJson(file);
   facts["context_length"] = HeaderNumber(file, architecture, "context_length");
-  facts["num_layers"] = model ? Json(model->config.num_layers) : HeaderNumber(file, architecture, "block_count");
+  facts["num_layers"] =
+      model ? Json(model->config.num_layers) : HeaderNumber(file, architecture, "block_count");
   facts["layers"] = model ? LayersJson(*model) : Json();
   facts["kv"] = inspection.has_cache ? CacheJson(model->config, codecs) : Json();
   facts["tokenizer"] = inspection.tokenizer ? TokenizerJson(file, *inspection.tokenizer) : Json();
@@ -260,8 +261,7 @@ std::string Text(const Json& facts, bool has_chat) {
 }
 
 void Run(const Options& options) {
-  const std::unique_ptr<model::GgufFile> file =
-      model::OpenModel(options.model, model::GgufUse::kHeader);
+  const std::unique_ptr<model::GgufFile> file = model::OpenModel(options.model, model::GgufUse::kHeader);
   const model::Inspection inspection = model::Inspect(*file);
   const Json facts = Facts(*file, inspection, options.codecs);
   WriteStdout(options.json ? facts.dump(2) + "\n" : Text(facts, inspection.chat.has_value()));
@@ -273,8 +273,8 @@ void Run(const Options& options) {
 }  // namespace
 
 void AddInspect(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "inspect", "Say what a model holds, what it takes in memory, and whether it loads");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Say what a model holds, what it takes in memory, and whether it loads");
   const auto options = std::make_shared<Options>();
   command->add_option("model", options->model, "GGUF file, any one of a model's parts, or folder")
       ->required();

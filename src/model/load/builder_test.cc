@@ -190,9 +190,8 @@ TEST(Granite, KeysOfWhatIsNotThereMeanNothing) {
   const auto more = [](const std::string& architecture) {
     return [architecture](GgufWriter& file) {
       for (const char* key : {"expert_count", "expert_used_count"}) file.Add(architecture + "." + key, 0u);
-      for (const char* key :
-           {"expert_shared_feed_forward_length", "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size",
-            "ssm.time_step_rank", "ssm.group_count"}) {
+      for (const char* key : {"expert_shared_feed_forward_length", "ssm.conv_kernel", "ssm.inner_size",
+                              "ssm.state_size", "ssm.time_step_rank", "ssm.group_count"}) {
         file.Add(architecture + "." + key, 4u);
       }
     };
@@ -289,8 +288,7 @@ TEST(Projections, BiasesMayBeApartWhereMatricesAreOne) {
 
 // A length of keys alone does not say that of values.
 TEST(Projections, ValuesAreTheStreamsShareOfAHeadIfTheFileDoesNotSay) {
-  const std::vector<uint8_t> bytes =
-      TinyModel{.head_dim = 24, .without = "attention.value_length"}.Bytes();
+  const std::vector<uint8_t> bytes = TinyModel{.head_dim = 24, .without = "attention.value_length"}.Bytes();
   const GgufFile file(bytes, "tiny");
   Refusals refusals(/*gathers=*/true);
   BuildModel(file, refusals);
