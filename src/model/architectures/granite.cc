@@ -48,6 +48,7 @@ void BuildWithMultipliers(ModelBuilder& builder, bool rotated, const Multipliers
 void BuildGranite(ModelBuilder& builder) {
   // Of all files, in these two architectures alone this key says whether there are rotations.
   const bool rotated = builder.Keys().BoolOr("rope.scaling.finetuned", true);
+  builder.Keys().Ignore("deepstack_mapping");  // into which layers pictures go
   BuildWithMultipliers(builder, rotated, {1.0, 1.0, 1.0});
 }
 

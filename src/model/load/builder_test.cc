@@ -196,7 +196,10 @@ TEST(Granite, KeysOfWhatIsNotThereMeanNothing) {
       }
     };
   };
-  const Built granite("granite", more("granite"));
+  const Built granite("granite", [&](GgufWriter& file) {
+    more("granite")(file);
+    file.Add("granite.deepstack_mapping", std::span<const int32_t>(std::array{-1, 1}));
+  });
   EXPECT_EQ(granite.sentences, "");
   EXPECT_EQ(LayerGroups(*granite.model).at(0).description, "attention; feed-forward");
   EXPECT_NE(Built("llama", more("llama")).sentences.find("llama.ssm.inner_size"), std::string::npos);
