@@ -40,10 +40,6 @@ void WriteQwen(const JsonObject& config, const Family& family, GgufWriter& write
 
 void WriteQwenMoe(const JsonObject& config, const Family& family, GgufWriter& writer) {
   WriteQwen(config, family, writer);
-  if (!config.BoolOr("norm_topk_prob", false)) {
-    throw MakeError(ErrorCode::kUnsupported, "{}: norm_topk_prob is not true; this program computes no other",
-                    config.Name());
-  }
   if (config.CountOr("decoder_sparse_step", 1) != 1) config.Refuse("decoder_sparse_step", "1");
   if (const auto* dense = config.Find("mlp_only_layers"); dense != nullptr && !dense->empty()) {
     config.Refuse("mlp_only_layers", "experts in all layers");
@@ -51,6 +47,7 @@ void WriteQwenMoe(const JsonObject& config, const Family& family, GgufWriter& wr
   writer.Add(Key(family, "expert_count"), config.Count("num_experts"));
   writer.Add(Key(family, "expert_used_count"), config.Count("num_experts_per_tok"));
   writer.Add(Key(family, "expert_feed_forward_length"), config.Count("moe_intermediate_size"));
+  writer.Add(Key(family, "expert_weights_norm"), config.BoolOr("norm_topk_prob", false));
 }
 
 void WritePhi3(const JsonObject& config, const Family& family, GgufWriter& writer) {

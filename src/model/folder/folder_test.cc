@@ -209,6 +209,17 @@ TEST_F(FolderTest, NewerConfigsHaveRopeParameters) {
   EXPECT_EQ(file->Float("llama.rope.scaling.yarn_attn_factor"), 1.25);
 }
 
+TEST_F(FolderTest, WeightsOfExpertsAddUpToOneWhereTheConfigSaysSo) {
+  for (const bool normalised : {true, false}) {
+    const std::unique_ptr<GgufFile> file = Open({.model_class = "Qwen3MoeForCausalLM",
+                                                 .more_config = {{"num_experts", 4},
+                                                                 {"num_experts_per_tok", 2},
+                                                                 {"moe_intermediate_size", 32},
+                                                                 {"norm_topk_prob", normalised}}});
+    EXPECT_EQ(file->Bool("qwen3moe.expert_weights_norm"), normalised);
+  }
+}
+
 TEST_F(FolderTest, RefusesConfigsInOneSentence) {
   EXPECT_TRUE(Contains(RefusalOf("architectures", {"OddForCausalLM"}), "'OddForCausalLM' is not supported"));
   EXPECT_TRUE(Contains(RefusalOf("architectures", 3), "lacks the key architectures"));
