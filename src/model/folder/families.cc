@@ -219,6 +219,13 @@ void CheckActivation(const JsonObject& config, const Family& family) {
   if (config.Has(key) && config.Text(key) != family.activation) config.Refuse(key, family.activation);
 }
 
+// Of models that give embeddings, tokens may see those after them.
+void CheckCausal(const JsonObject& config) {
+  if (!config.BoolOr("is_causal", true)) config.Refuse("is_causal", "true");
+  if (config.BoolOr("use_bidirectional_attention", false))
+    config.Refuse("use_bidirectional_attention", "false");
+}
+
 }  // namespace
 
 uint32_t FolderConfig::HeadDim() const {
@@ -239,6 +246,7 @@ std::vector<GgufContent::Tensor> WriteConfig(const FolderConfig& config, GgufWri
   const Family& family = config.family;
   CheckActivation(values, family);
   CheckWindows(values, family);
+  CheckCausal(values);
   const bool is_gemma3 = std::string_view(family.architecture) == "gemma3";  // whose configs leave these out
   const auto count = [&](const char* key, uint32_t gemma3) {
     return is_gemma3 ? values.CountOr(key, gemma3) : values.Count(key);

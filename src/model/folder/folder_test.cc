@@ -233,6 +233,9 @@ TEST_F(FolderTest, RefusesConfigsInOneSentence) {
       Contains(RefusalOf("quantization_config", {{"quant_method", "gptq"}}), "quant_method is 'gptq'"));
   EXPECT_TRUE(Contains(RefusalOf("quantization_config", {{"quant_method", "awq"}}), "quant_method is 'awq'"));
   EXPECT_TRUE(Contains(RefusalOf("num_key_value_heads", 0), "rows for 0 heads"));
+  EXPECT_TRUE(Contains(RefusalOf("is_causal", false), "is_causal is 'false'; this program computes true"));
+  EXPECT_TRUE(
+      Contains(RefusalOf("use_bidirectional_attention", true), "use_bidirectional_attention is 'true'"));
 }
 
 TEST_F(FolderTest, RefusesOtherTensors) {
