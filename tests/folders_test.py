@@ -13,7 +13,7 @@ from pathlib import Path
 SKIPPED = 77
 MODELS = Path(__file__).resolve().parent.parent.parent / "shared" / "models"
 
-# GGUF file -> class. In MXFP4 and F16 apart from it: gpt-oss is made of two files.
+# GGUF file -> class. gpt-oss is made of two files for MXFP4 in F16, and of one for F16 alone.
 CLASSES = {
     "llama.F16": "LlamaForCausalLM",
     "llama_tied_rope500k.F16": "LlamaForCausalLM",
@@ -156,8 +156,15 @@ def add_gpt_oss_experts(stored, layer, experts):
         shape = [count, rows * len(parts), cols // 32]
         stored[f"{prefix}{name}_blocks"] = ("U8", [*shape, 16], b"".join(unpack_codes(block[1:]) for block in each))
         stored[f"{prefix}{name}_scales"] = ("U8", shape, bytes(block[0] for block in each))
-        biases = [split(experts[f"blk.{layer}.ffn_{part}_exps.bias"][2], count * rows) for part in parts]
-        stored[f"{prefix}{name}_bias"] = ("F32", shape[:2], b"".join(bias for together in zip(*biases) for bias in together))
+
+
+def add_gpt_oss_biases(stored, layer, experts):
+    for name, parts in (("gate_up_proj", ("gate", "up")), ("down_proj", ("down",))):
+        tensors = [experts[f"blk.{layer}.ffn_{part}_exps.bias"] for part in parts]
+        count, rows = tensors[0][1]
+        biases = [split(data, count * rows) for _, _, data in tensors]
+        stored[f"model.layers.{layer}.mlp.experts.{name}_bias"] = (
+            "F32", [count, rows * len(parts)], b"".join(bias for together in zip(*biases) for bias in together))
 
 
 def add_experts(stored, layer, part, model_class, kind, shape, data):
@@ -238,21 +245,42 @@ def close(a, b):
     return max(abs(x - y) for x, y in zip(a, b)) <= 1e-4 * max(map(abs, a))
 
 
-def compare(throng, name, model_class, scratch):
+def add_transposed_experts(stored, layer, experts):
+    """As fine-tunes in 16 bits have them: [experts, inputs, outputs], a gate beside its up."""
+    def transposed(base):
+        _, (count, rows, cols), data = experts[f"blk.{layer}.ffn_{base}_exps.weight"]
+        values = struct.unpack(f"<{count * rows * cols}H", data)
+        return count, rows, cols, [values[(e * rows + row) * cols + col] for e in range(count) for col in range(cols) for row in range(rows)]
+    prefix = f"model.layers.{layer}.mlp.experts."
+    count, rows, cols, down = transposed("down")
+    stored[prefix + "down_proj"] = ("F16", [count, cols, rows], struct.pack(f"<{len(down)}H", *down))
+    count, rows, cols, gate = transposed("gate")
+    both = [value for pair in zip(gate, transposed("up")[3]) for value in pair]
+    stored[prefix + "gate_up_proj"] = ("F16", [count, cols, 2 * rows], struct.pack(f"<{len(both)}H", *both))
+
+
+def compare(throng, name, model_class, scratch, mxfp4=True):
     path = MODELS / f"{name}.gguf"
     gguf = Gguf(path)
     folder = scratch / "folder"
     folder.mkdir(exist_ok=True)
     tensors = make_tensors(gguf, model_class)
-    if model_class == "GptOssForCausalLM":
+    if not mxfp4:
+        for layer in range(gguf.of("block_count")):
+            add_gpt_oss_biases(tensors, layer, gguf.tensors)
+            add_transposed_experts(tensors, layer, gguf.tensors)
+    elif model_class == "GptOssForCausalLM":
         experts = {k: v for k, v in Gguf(MODELS / f"{MXFP4_EXPERTS}.gguf").tensors.items() if "_exps." in k}
         path = scratch / "experts.gguf"
         write_gguf(path, gguf, gguf.tensors | experts)
         for layer in range(gguf.of("block_count")):
             add_gpt_oss_experts(tensors, layer, experts)
+            add_gpt_oss_biases(tensors, layer, experts)
     write_safetensors(folder / "model.safetensors", tensors)
     (folder / "config.json").write_text(json.dumps(make_config(gguf, model_class)))
     (folder / "tokenizer.json").write_text(json.dumps(make_tokenizer(gguf)))
+    inspected = subprocess.run([throng, "inspect", "--json", folder], capture_output=True, text=True, timeout=60)
+    assert inspected.returncode == 0 and json.loads(inspected.stdout)["files"] == 1, inspected
     found, wanted = logits(throng, folder, scratch), logits(throng, path, scratch)
     same = found == wanted
     near = same or (model_class.startswith("Gemma") and len(found) == len(wanted) and close(wanted, found))
@@ -268,6 +296,8 @@ def main():
         return SKIPPED
     with tempfile.TemporaryDirectory() as scratch:
         results = [compare(throng, name, CLASSES[name], Path(scratch)) for name in present]
+        if "more/gpt_oss.F16" in present:
+            results.append(compare(throng, "more/gpt_oss.F16", "GptOssForCausalLM", Path(scratch), mxfp4=False))
     return 0 if all(results) else 1
 
 

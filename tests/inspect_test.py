@@ -98,6 +98,7 @@ class RealModelsTest(unittest.TestCase):
         documented = (ROOT / "docs/models.md").read_text().split("## Architectures")[1].split("\n## ")[0]
         rows = [line.split("|")[1] for line in documented.splitlines() if line.startswith("| `")]
         self.assertEqual(sorted(re.findall(r"`([^`]+)`", " ".join(rows))), sorted(named))
+        self.assertEqual({model.header("").architecture for model in MODELS}, set(named))
 
 
 class RefusalsTest(unittest.TestCase):

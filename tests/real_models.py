@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gguf_headers import attention, experts, feed_forward, norms, standard, start
+from real_models_mixed import (falcon_h1, gemma3n, gemma4, glm_4_7_flash, granite4, granite_moe, hunyuan, hunyuan_moe, lfm2_moe, qwen35)
 
 
 def llama(name, architecture="llama", vocab=128256, rope_factors=False, **sizes):
@@ -273,6 +274,22 @@ def command_r7b(name):
     return standard(header, names=("attn_norm",))
 
 
+def command_r(name):
+    header = start(name, "command-r", layers=40, dim=8192, ffn=22528, heads=64, kv_heads=64, vocab=256000, context=131072,
+                   tokenizer=("gpt2", "command-r"), layer_norm=1e-5, rope_base=8e6, tied=True)
+    header.set(logit_scale=0.0625, rope__scaling__type="none")
+    return standard(header, names=("attn_norm",))
+
+
+def ministral3(name):
+    header = llama(name, "mistral3", vocab=131072, tokenizer=("gpt2", "tekken"), layers=26, dim=3072, ffn=9216, heads=32, kv_heads=8, head_dim=128,
+                   context=262144, rope_base=1e6, tied=True)
+    header.set(rope__scaling__type="yarn", rope__scaling__factor=16.0, rope__scaling__original_context_length=16384,
+               rope__scaling__yarn_beta_fast=32.0, rope__scaling__yarn_beta_slow=1.0, rope__scaling__yarn_log_multiplier=1.0,
+               attention__temperature_scale=0.1)
+    return standard(header)
+
+
 def gpt2(name):
     header = start(name, "gpt2", layers=12, dim=768, ffn=3072, heads=12, vocab=50257, context=1024, tokenizer=("gpt2", "gpt-2"), layer_norm=1e-5,
                    tied=True, norm_bias=True)
@@ -319,7 +336,7 @@ def minicpm(name):
 class Model:
     repository: str
     header: object  # a function of the name
-    parameters: int  # of the published checkpoint; Gemma's without pictures and padding
+    parameters: int  # of the published checkpoint's text
     f16_per_token: int  # bytes of keys and values: layers * KV heads * head size * 2 * 2, or the latent rows
 
 
@@ -369,4 +386,32 @@ MODELS = [
     Model("bigcode/starcoder2-3b", starcoder2, 3_030_371_328, 30_720),
     Model("nvidia/Minitron-4B-Base", nemotron, 4_190_509_056, 131_072),
     Model("stabilityai/stablelm-2-zephyr-1_6b", stablelm2, 1_644_515_328, 196_608),
+    Model("mistralai/Ministral-3-3B-Instruct-2512", ministral3, 3_429_006_336, 106_496),
+    Model("internlm/internlm2_5-7b-chat", lambda name: standard(start(name, "internlm2", layers=32, dim=4096, ffn=14336, heads=32, kv_heads=8,
+          vocab=92544, context=32768, tokenizer=("llama", "default"), rms=1e-5, rope_base=1e6)), 7_737_708_544, 131_072),
+    Model("tencent/Hunyuan-7B-Instruct", lambda name: standard(hunyuan(name, "hunyuan-dense", ffn=14336, tokenizer=("gpt2", "hunyuan-dense")),
+          head_norms=128), 7_504_568_320, 131_072),
+    Model("tencent/Hunyuan-A13B-Instruct", hunyuan_moe, 80_393_183_232, 131_072),
+    Model("baidu/ERNIE-4.5-0.3B-PT", lambda name: standard(start(name, "ernie4_5", layers=18, dim=1024, ffn=3072, heads=16, kv_heads=2,
+          head_dim=128, vocab=103424, context=131072, tokenizer=("llama", "default"), rms=1e-5, rope_base=5e5, tied=True)), 360_748_032, 18_432),
+    Model("CohereLabs/c4ai-command-r-v01", command_r, 34_980_831_232, 1_310_720),
+    Model("zai-org/GLM-4.7-Flash", glm_4_7_flash, 31_221_488_576, 54_144),
+    Model("Qwen/Qwen3.5-9B", lambda name: qwen35(name, "qwen35", layers=32, dim=4096, ffn=12288, kv_heads=4), 8_953_803_264,
+          32_768),
+    Model("Qwen/Qwen3.5-35B-A3B", lambda name: qwen35(name, "qwen35moe", layers=40, dim=2048, ffn=0, kv_heads=2, width=512),
+          34_660_610_688, 20_480),
+    Model("ibm-granite/granite-3.1-3b-a800m-instruct", granite_moe, 3_298_793_472, 65_536),
+    Model("ibm-granite/granite-4.0-micro", lambda name: granite4(name, "granite", dim=2560, heads=40, attends=range(40), context=131072),
+          3_402_836_480, 81_920),
+    Model("ibm-granite/granite-4.0-h-micro", lambda name: granite4(name, "granitehybrid", dim=2048, heads=32, attends=(5, 15, 25, 35),
+          context=1048576), 3_191_396_096, 8_192),
+    Model("tiiuae/Falcon-H1-0.5B-Instruct", falcon_h1, 521_411_104, 18_432),
+    Model("LiquidAI/LFM2-8B-A1B", lfm2_moe, 8_339_930_560, 12_288),
+    Model("google/gemma-2b-it", lambda name: standard(start(name, "gemma", layers=18, dim=2048, ffn=16384, heads=8, kv_heads=1, head_dim=256,
+          vocab=256000, context=8192, tokenizer=("llama", "default"), rms=1e-6, tied=True)), 2_506_172_416, 18_432),
+    Model("google/gemma-3n-E2B-it", gemma3n, 4_458_122_848, 40_960),
+    Model("google/gemma-4-E2B-it", lambda name: gemma4(name, layers=35, period=5, dim=1536, ffn=6144, heads=8, window=512, context=131072,
+          shared=20, per_layer=256), 4_628_569_379, 18_432),
+    Model("google/gemma-4-26B-A4B-it", lambda name: gemma4(name, layers=30, period=6, dim=2816, ffn=2112, heads=16, window=1024, context=262144,
+          kv_heads=8, full_kv_heads=2, count=128, width=704), 25_233_141_790, 225_280),
 ]

@@ -1,4 +1,4 @@
-// throng inspect: what a GGUF file holds, what it takes in memory, and whether it loads.
+// throng inspect: what a model holds, what it takes in memory, and whether it loads.
 
 #include <fmt/ranges.h>
 
@@ -20,6 +20,7 @@
 #include "engine/codecs/codec_config.h"
 #include "kv/cache/block_pool.h"
 #include "kv/layer_codecs.h"
+#include "model/folder/folder.h"
 #include "model/gguf/gguf.h"
 #include "model/load/inspection.h"
 
@@ -29,7 +30,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string file;
+  std::string model;
   std::string codecs = "f16,int8,flashq4,kivi3";
   bool json = false;
 };
@@ -135,10 +136,11 @@ Json Facts(const model::GgufFile& file, const model::Inspection& inspection, con
     facts["refusals"].push_back(ReplaceInvalidUtf8(refusal));
   facts["architecture"] = ReplaceInvalidUtf8(architecture);
   facts["name"] = HeaderText(file, "general.name");
-  facts["files"] = std::max<uint64_t>(1, file.UintOr("split.count", 1));
+  facts["files"] = file.NumFiles();
   facts["weights"] = WeightsJson(file);
   facts["context_length"] = HeaderNumber(file, architecture, "context_length");
-  facts["num_layers"] = model ? Json(model->layers.size()) : HeaderNumber(file, architecture, "block_count");
+  facts["num_layers"] =
+      model ? Json(model->config.num_layers) : HeaderNumber(file, architecture, "block_count");
   facts["layers"] = model ? LayersJson(*model) : Json();
   facts["kv"] = inspection.has_cache ? CacheJson(model->config, codecs) : Json();
   facts["tokenizer"] = inspection.tokenizer ? TokenizerJson(file, *inspection.tokenizer) : Json();
@@ -259,27 +261,29 @@ std::string Text(const Json& facts, bool has_chat) {
 }
 
 void Run(const Options& options) {
-  const model::GgufFile file(options.file, model::GgufUse::kHeader);
-  const model::Inspection inspection = model::Inspect(file);
-  const Json facts = Facts(file, inspection, options.codecs);
+  const std::unique_ptr<model::GgufFile> file = model::OpenModel(options.model, model::GgufUse::kHeader);
+  const model::Inspection inspection = model::Inspect(*file);
+  const Json facts = Facts(*file, inspection, options.codecs);
   WriteStdout(options.json ? facts.dump(2) + "\n" : Text(facts, inspection.chat.has_value()));
   if (!inspection.refusals.empty()) {
-    throw MakeError(ErrorCode::kUnsupported, "{}: does not load, for the reasons given", file.Name());
+    throw MakeError(ErrorCode::kUnsupported, "{}: does not load, for the reasons given", file->Name());
   }
 }
 
 }  // namespace
 
 void AddInspect(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "inspect", "Say what a GGUF file holds, what it takes in memory, and whether it loads");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Say what a model holds, what it takes in memory, and whether it loads");
   const auto options = std::make_shared<Options>();
-  command->add_option("file", options->file, "GGUF file; any one of a model's parts")->required();
+  command->add_option("model", options->model, "GGUF file, any one of a model's parts, or folder")
+      ->required();
   command->add_option("--kv", options->codecs, "Codecs of the KV cache to count the bytes of, after commas")
       ->capture_default_str();
   command->add_flag("--json", options->json, "The same as one JSON object");
   command->footer(
-      "Reads the header alone: the file may end after it, as the first megabytes of a download do.\n"
+      "Reads a GGUF file's header alone: the file may end after it, as the first megabytes of a\n"
+      "download do. A folder of safetensors is read as it is for a run.\n"
       "Everything that is not supported is named. Exit code 0: the model loads, when its data are\n"
       "complete; 1: it does not. docs/models.md says what loads.\n"
       "Examples:\n"

@@ -396,27 +396,32 @@ TEST(Transformer, LoadingReadsNoDigest) {
 // Against the logits of another implementation, for every architecture and quantisation.
 const std::filesystem::path kFolder = std::filesystem::path(THRONG_SHARED_DIR) / "models";
 
-// Paths below kFolder without ".gguf".
-std::vector<std::string> ConformanceNames() {
-  std::vector<std::string> names;
-  if (!std::filesystem::exists(kFolder)) return names;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(kFolder)) {
-    const std::filesystem::path stem = entry.path().parent_path() / entry.path().stem();
-    if (entry.path().extension() != ".gguf" || !std::filesystem::exists(stem.string() + ".logits.f32"))
-      continue;
-    names.push_back(stem.lexically_relative(kFolder).string());
+const std::filesystem::path kOwnFolder =
+    std::filesystem::path(THRONG_SOURCE_DIR) / "src/model/testing/conformance";
+
+// Paths without ".gguf".
+std::vector<std::filesystem::path> ConformanceFiles() {
+  std::vector<std::filesystem::path> files;
+  for (const auto& folder : {kFolder, kOwnFolder}) {
+    if (!std::filesystem::exists(folder)) continue;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+      const std::filesystem::path stem = entry.path().parent_path() / entry.path().stem();
+      if (entry.path().extension() != ".gguf" || !std::filesystem::exists(stem.string() + ".logits.f32"))
+        continue;
+      files.push_back(stem);
+    }
   }
-  std::sort(names.begin(), names.end());
-  return names;
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
-class ConformanceTest : public testing::TestWithParam<std::string> {
+class ConformanceTest : public testing::TestWithParam<std::filesystem::path> {
  protected:
   void SetUp() override {
-    file_.emplace((kFolder / (GetParam() + ".gguf")).string());
-    std::ifstream stream((kFolder / GetParam()).parent_path() / "tokens.txt");
+    file_.emplace(GetParam().string() + ".gguf");
+    std::ifstream stream(GetParam().parent_path() / "tokens.txt");
     for (int32_t token; stream >> token;) tokens_.push_back(token);
-    const std::string bytes = ReadFile((kFolder / (GetParam() + ".logits.f32")).string());
+    const std::string bytes = ReadFile(GetParam().string() + ".logits.f32");
     expected_.resize(bytes.size() / 4);
     std::memcpy(expected_.data(), bytes.data(), bytes.size());
     ASSERT_EQ(expected_.size() % tokens_.size(), 0u);
@@ -501,9 +506,10 @@ TEST(Transformer, TellsTheStoryThatTheReferenceTells) {
             trimmed(ReadFile((kFolder / "stories260K.greedy200.txt").string())));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, ConformanceTest, testing::ValuesIn(ConformanceNames()),
+INSTANTIATE_TEST_SUITE_P(Models, ConformanceTest, testing::ValuesIn(ConformanceFiles()),
                          [](const auto& info) {
-                           std::string name = info.param;
+                           const std::filesystem::path folder = info.param.parent_path().filename();
+                           std::string name = (folder / info.param.filename()).string();
                            std::ranges::replace_if(
                                name, [](char c) { return c == '.' || c == '/' || c == '-'; }, '_');
                            return name;

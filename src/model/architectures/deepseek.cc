@@ -109,11 +109,21 @@ LatentAttentionConfig ReadAttention(ModelBuilder& builder) {
   return config;
 }
 
-// DeepSeek-V2 and V3, Kimi K2 and others.
+// Files without a gating function are of DeepSeek-V2, or of GLM-4.7-Flash, which no key tells apart.
+RouterConfig ReadRouter(const ModelBuilder& builder) {
+  const ModelConfig& config = builder.Config();
+  const bool glm = (config.num_layers == 47 || config.num_layers == 48) && config.vocab_size == 154880;
+  using Scoring = RouterConfig::Scoring;
+  return builder.ReadRouter({.scoring = glm ? Scoring::kSigmoid : Scoring::kSoftmax});
+}
+
+// DeepSeek-V2 and V3, Kimi K2, GLM-4.7-Flash and others; some have no experts.
 void BuildDeepSeek2(ModelBuilder& builder) {
   const LatentAttentionConfig attention = ReadAttention(builder);
-  const RouterConfig router = builder.ReadRouter();
-  const int num_dense = builder.Keys().CountOr("leading_dense_block_count", 0, 4096, 0);
+  const bool has_experts = builder.HasExperts();
+  const RouterConfig router = has_experts ? ReadRouter(builder) : RouterConfig();
+  int num_dense = builder.Keys().CountOr("leading_dense_block_count", 0, 4096, 0);
+  if (!has_experts) num_dense = builder.NumLayers();
   for (int i = 0; i < builder.NumLayers(); ++i) {
     auto block = LatentAttention(builder, i, attention);
     if (i < num_dense) {

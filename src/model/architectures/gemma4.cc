@@ -41,7 +41,9 @@ void AddLayer(ModelBuilder& builder, int layer, const AttentionTraits& attention
   const Tensors& tensors = builder.GetTensors();
   std::vector<Residual> residuals = StandardResiduals(builder, layer, builder.Attention(layer, attention),
                                                       Alone(builder.FeedForward(layer, kGemmaFeedForward)));
-  if (tensors.Has(ModelBuilder::Name(layer, "ffn_gate_inp"))) AddExperts(builder, layer, residuals.back());
+  if (builder.HasExperts() && tensors.Has(ModelBuilder::Name(layer, "ffn_gate_inp"))) {
+    AddExperts(builder, layer, residuals.back());
+  }
   if (per_layer_width > 0) {
     residuals.push_back({{}, {}, builder.LayerNorm(layer, "post_norm")});
     residuals.back().branches.push_back({PerLayerInput(builder, layer, per_layer_width)});
@@ -66,9 +68,6 @@ void BuildGemma4(ModelBuilder& builder) {
   const Rope* rope = builder.FileRope(/*halves=*/true);
   const Rope* window_rope = WindowRope(builder, 10000.0, 1.0, window_head_dim);
   const int num_own = config.num_layers - keys.CountOr("attention.shared_kv_layers", 0, config.num_layers, 0);
-  if (keys.CountOr("expert_count", 0, 1 << 16, 0) == 0) {
-    for (const char* unused : {"expert_used_count", "expert_feed_forward_length"}) keys.Ignore(unused);
-  }
   const int per_layer_width = keys.CountOr("embedding_length_per_layer_input", 0, 1 << 16, 0);
   if (per_layer_width > 0) AddPerLayerInputs(builder, per_layer_width);
   for (int i = 0; i < config.num_layers; ++i) {

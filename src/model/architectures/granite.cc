@@ -1,6 +1,7 @@
 // Granite, and MiniCPM, which has its multipliers: of embeddings, of what is added to the stream, and of
 // logits. In Granite 4, layers without KV heads are Mamba-2 layers.
 #include <cmath>
+#include <string>
 
 #include "model/architectures/architectures.h"
 #include "model/architectures/standard.h"
@@ -22,6 +23,14 @@ void BuildWithMultipliers(ModelBuilder& builder, bool rotated, const Multipliers
   const float residual = keys.PositiveOr("residual_scale", multipliers.residual);
   const Rope* rope = builder.FileRope(/*halves=*/false);
   const bool has_experts = builder.HasExperts();
+  bool recurrent = false;
+  for (int i = 0; i < builder.NumLayers(); ++i) recurrent |= builder.NumKvHeads(i) == 0;
+  if (!recurrent) {
+    // Granite 4 without recurrent layers is of the older architectures, but has the keys of the family.
+    for (const char* key : {"conv_kernel", "inner_size", "state_size", "time_step_rank", "group_count"}) {
+      keys.Ignore(std::string("ssm.") + key);
+    }
+  }
   for (int i = 0; i < builder.NumLayers(); ++i) {
     auto attention = builder.NumKvHeads(i) == 0 ? BuildMamba2(builder, i)
                                                 : builder.Attention(i, {.rope = rotated ? rope : nullptr});
@@ -39,6 +48,7 @@ void BuildWithMultipliers(ModelBuilder& builder, bool rotated, const Multipliers
 void BuildGranite(ModelBuilder& builder) {
   // Of all files, in these two architectures alone this key says whether there are rotations.
   const bool rotated = builder.Keys().BoolOr("rope.scaling.finetuned", true);
+  builder.Keys().Ignore("deepstack_mapping");  // into which layers pictures go
   BuildWithMultipliers(builder, rotated, {1.0, 1.0, 1.0});
 }
 

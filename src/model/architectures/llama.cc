@@ -57,9 +57,11 @@ void BuildSeedOss(ModelBuilder& builder) {
 // Hunyuan, dense or with experts of which one is shared: heads are normed after the rotation.
 void BuildHunyuan(ModelBuilder& builder) {
   const AttentionTraits traits{.rope = builder.FileRope(/*halves=*/true), .norms_after_rope = true};
+  // Files of dense models may say that they have one expert.
+  const bool has_experts = builder.HasExperts() && builder.Config().architecture == "hunyuan-moe";
   for (int i = 0; i < builder.NumLayers(); ++i) {
     auto attention = builder.Attention(i, traits);
-    if (builder.HasExperts()) {
+    if (has_experts) {
       const RouterConfig router = builder.ReadRouter({.normalised = true});
       AddStandardLayer(builder, i, std::move(attention), ExpertsAndShared(builder, i, {.router = router}));
     } else {

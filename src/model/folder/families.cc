@@ -40,10 +40,6 @@ void WriteQwen(const JsonObject& config, const Family& family, GgufWriter& write
 
 void WriteQwenMoe(const JsonObject& config, const Family& family, GgufWriter& writer) {
   WriteQwen(config, family, writer);
-  if (!config.BoolOr("norm_topk_prob", false)) {
-    throw MakeError(ErrorCode::kUnsupported, "{}: norm_topk_prob is not true; this program computes no other",
-                    config.Name());
-  }
   if (config.CountOr("decoder_sparse_step", 1) != 1) config.Refuse("decoder_sparse_step", "1");
   if (const auto* dense = config.Find("mlp_only_layers"); dense != nullptr && !dense->empty()) {
     config.Refuse("mlp_only_layers", "experts in all layers");
@@ -51,6 +47,7 @@ void WriteQwenMoe(const JsonObject& config, const Family& family, GgufWriter& wr
   writer.Add(Key(family, "expert_count"), config.Count("num_experts"));
   writer.Add(Key(family, "expert_used_count"), config.Count("num_experts_per_tok"));
   writer.Add(Key(family, "expert_feed_forward_length"), config.Count("moe_intermediate_size"));
+  writer.Add(Key(family, "expert_weights_norm"), config.BoolOr("norm_topk_prob", false));
 }
 
 void WritePhi3(const JsonObject& config, const Family& family, GgufWriter& writer) {
@@ -222,6 +219,13 @@ void CheckActivation(const JsonObject& config, const Family& family) {
   if (config.Has(key) && config.Text(key) != family.activation) config.Refuse(key, family.activation);
 }
 
+// Of models that give embeddings, tokens may see those after them.
+void CheckCausal(const JsonObject& config) {
+  if (!config.BoolOr("is_causal", true)) config.Refuse("is_causal", "true");
+  if (config.BoolOr("use_bidirectional_attention", false))
+    config.Refuse("use_bidirectional_attention", "false");
+}
+
 }  // namespace
 
 uint32_t FolderConfig::HeadDim() const {
@@ -242,6 +246,7 @@ std::vector<GgufContent::Tensor> WriteConfig(const FolderConfig& config, GgufWri
   const Family& family = config.family;
   CheckActivation(values, family);
   CheckWindows(values, family);
+  CheckCausal(values);
   const bool is_gemma3 = std::string_view(family.architecture) == "gemma3";  // whose configs leave these out
   const auto count = [&](const char* key, uint32_t gemma3) {
     return is_gemma3 ? values.CountOr(key, gemma3) : values.Count(key);

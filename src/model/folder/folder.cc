@@ -146,9 +146,9 @@ class Folder {
 
 }  // namespace
 
-std::unique_ptr<GgufFile> OpenModel(const std::string& path) {
+std::unique_ptr<GgufFile> OpenModel(const std::string& path, GgufUse use) {
   if (std::filesystem::is_directory(path)) return Folder(path).Open();
-  return std::make_unique<GgufFile>(path);
+  return std::make_unique<GgufFile>(path, use);
 }
 
 std::unique_ptr<GgufFile> OpenVocabulary(const std::string& path) {

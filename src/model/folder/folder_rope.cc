@@ -79,9 +79,8 @@ class RopeWriter {
     Add("rope.scaling.original_context_length", rope_->Count("original_max_position_embeddings"));
     if (rope_->Has("beta_fast")) Add("rope.scaling.yarn_beta_fast", rope_->Number("beta_fast"));
     if (rope_->Has("beta_slow")) Add("rope.scaling.yarn_beta_slow", rope_->Number("beta_slow"));
-    const double usual = factor > 1 ? 0.1 * std::log(factor) + 1.0 : 1.0;
-    if (std::abs(rope_->NumberOr("attention_factor", usual) - usual) > 1e-3) {
-      rope_->Refuse("attention_factor", "0.1 ln(factor) + 1");
+    if (rope_->Has("attention_factor")) {
+      Add("rope.scaling.yarn_attn_factor", rope_->Number("attention_factor"));
     }
     return {};
   }

@@ -126,6 +126,29 @@ Tensor AsMxFp4(const std::string& name, const StoredTensor& blocks, const Stored
   return out;
 }
 
+// [experts, rows, cols] with rows and columns exchanged. Takes each `step`-th column from `first` on.
+Tensor Transposed(const std::string& name, const StoredTensor& stored, uint64_t first, uint64_t step) {
+  const std::vector<uint64_t>& shape = stored.shape;
+  if (shape.size() != 3 || shape[2] % step != 0) FailShape(stored, "[experts, rows, columns]");
+  const uint64_t rows = shape[1], cols = shape[2];
+  Tensor out{name, TypeOf(stored), {rows, cols / step, shape[0]}, {}, {}};
+  const size_t size = BlockSizeOf(out.type)->bytes;
+  out.made.resize(stored.data.size() / step);
+  constexpr uint64_t kTile = 32;  // rows whose cache lines are read to their ends
+  for (uint64_t expert = 0; expert < shape[0]; ++expert) {
+    const uint8_t* from = stored.data.data() + expert * rows * cols * size;
+    uint8_t* to = out.made.data() + expert * rows * cols / step * size;
+    for (uint64_t tile = 0; tile < rows; tile += kTile) {
+      for (uint64_t col = first; col < cols; col += step) {
+        for (uint64_t row = tile; row < std::min(rows, tile + kTile); ++row) {
+          std::memcpy(to + (col / step * rows + row) * size, from + (row * cols + col) * size, size);
+        }
+      }
+    }
+  }
+  return out;
+}
+
 // Each second element of the rows of [experts, elements], in F32.
 Tensor EachSecond(const std::string& name, const StoredTensor& stored, uint64_t first) {
   if (stored.shape.size() != 2 || stored.shape[1] % 2 != 0) FailShape(stored, "[experts, an even number]");
@@ -184,7 +207,7 @@ class Converter {
     return AsF32(name, bias);
   }
 
-  // Experts whose gates and ups alternate; weights in MXFP4. False if it is no such tensor.
+  // Experts whose gates and ups alternate; weights in MXFP4, or transposed. False if it is no such tensor.
   bool ConvertGptOss(const StoredTensor& stored) {
     const size_t at = stored.name.find(".mlp.experts.");
     if (std::string_view(config_.family.architecture) != "gpt-oss" || at == std::string::npos) return false;
@@ -197,6 +220,11 @@ class Converter {
     } else if (part == "gate_up_proj_bias") {
       out_.push_back(EachSecond(layer + "ffn_gate_exps.bias", stored, 0));
       out_.push_back(EachSecond(layer + "ffn_up_exps.bias", stored, 1));
+    } else if (part == "down_proj") {
+      out_.push_back(Transposed(layer + "ffn_down_exps.weight", stored, 0, 1));
+    } else if (part == "gate_up_proj") {
+      out_.push_back(Transposed(layer + "ffn_gate_exps.weight", stored, 0, 2));
+      out_.push_back(Transposed(layer + "ffn_up_exps.weight", stored, 1, 2));
     } else if (part == "down_proj_blocks") {
       out_.push_back(AsMxFp4(layer + "ffn_down_exps.weight", stored, ScalesOf(stored), 0, 1));
     } else if (part == "gate_up_proj_blocks") {

@@ -197,12 +197,27 @@ TEST_F(FolderTest, Llama3DividesLowFrequencies) {
 }
 
 TEST_F(FolderTest, NewerConfigsHaveRopeParameters) {
-  const Json rope = {
-      {"rope_type", "yarn"}, {"rope_theta", 5e5}, {"factor", 4.0}, {"original_max_position_embeddings", 512}};
+  const Json rope = {{"rope_type", "yarn"},
+                     {"rope_theta", 5e5},
+                     {"factor", 4.0},
+                     {"attention_factor", 1.25},
+                     {"original_max_position_embeddings", 512}};
   const std::unique_ptr<GgufFile> file = Open({.more_config = {{"rope_parameters", rope}}});
   EXPECT_EQ(file->Float("llama.rope.freq_base"), 5e5);
   EXPECT_EQ(file->String("llama.rope.scaling.type"), "yarn");
   EXPECT_EQ(file->Uint("llama.rope.scaling.original_context_length"), 512u);
+  EXPECT_EQ(file->Float("llama.rope.scaling.yarn_attn_factor"), 1.25);
+}
+
+TEST_F(FolderTest, WeightsOfExpertsAddUpToOneWhereTheConfigSaysSo) {
+  for (const bool normalised : {true, false}) {
+    const std::unique_ptr<GgufFile> file = Open({.model_class = "Qwen3MoeForCausalLM",
+                                                 .more_config = {{"num_experts", 4},
+                                                                 {"num_experts_per_tok", 2},
+                                                                 {"moe_intermediate_size", 32},
+                                                                 {"norm_topk_prob", normalised}}});
+    EXPECT_EQ(file->Bool("qwen3moe.expert_weights_norm"), normalised);
+  }
 }
 
 TEST_F(FolderTest, RefusesConfigsInOneSentence) {
@@ -218,6 +233,9 @@ TEST_F(FolderTest, RefusesConfigsInOneSentence) {
       Contains(RefusalOf("quantization_config", {{"quant_method", "gptq"}}), "quant_method is 'gptq'"));
   EXPECT_TRUE(Contains(RefusalOf("quantization_config", {{"quant_method", "awq"}}), "quant_method is 'awq'"));
   EXPECT_TRUE(Contains(RefusalOf("num_key_value_heads", 0), "rows for 0 heads"));
+  EXPECT_TRUE(Contains(RefusalOf("is_causal", false), "is_causal is 'false'; this program computes true"));
+  EXPECT_TRUE(
+      Contains(RefusalOf("use_bidirectional_attention", true), "use_bidirectional_attention is 'true'"));
 }
 
 TEST_F(FolderTest, RefusesOtherTensors) {

@@ -2,6 +2,7 @@
 // are mapped. The meaning of tensor blocks is in block_formats.h.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -82,6 +83,8 @@ class GgufFile {
   GgufFile& operator=(const GgufFile&) = delete;
 
   const std::string& Name() const { return name_; }
+  // Of weights.
+  size_t NumFiles() const { return content_ ? content_->files.size() : std::max<size_t>(1, mapped_.size()); }
   // Bytes of data that lie beyond the end of a file that was opened for its header.
   uint64_t MissingBytes() const { return missing_bytes_; }
 

@@ -98,7 +98,8 @@ class ModelBuilder {
   // expert_count, expert_used_count, expert_group_count, expert_weights_scale and so on; `router` says how
   // the architecture chooses where the file does not. Throws kCorrupt for numbers that fit no router.
   RouterConfig ReadRouter(RouterConfig router = {}) const;
-  bool HasExperts() const { return keys_.CountOr("expert_count", 0, 1 << 16, 0) > 0; }
+  // Without experts, what else a file says of them is left out.
+  bool HasExperts() const;
 
   void Add(std::unique_ptr<Layer> layer) { model_.layers.push_back(std::move(layer)); }
   void Add(std::vector<Residual> residuals, float scale = 1.0f) {

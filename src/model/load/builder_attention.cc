@@ -79,8 +79,9 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
                     file_.Name(), layer, config.num_heads, config.num_kv_heads);
   }
   config.key_dim = traits.head_dim > 0 ? traits.head_dim : model.head_dim;
-  config.value_dim =
-      traits.head_dim > 0 ? traits.head_dim : keys_.CountOr("attention.value_length", config.key_dim, 4096);
+  config.value_dim = traits.head_dim > 0
+                         ? traits.head_dim
+                         : keys_.CountOr("attention.value_length", model.dim / model.num_heads, 4096);
   if (traits.gated && config.value_dim != config.key_dim) {
     throw MakeError(ErrorCode::kUnsupported,
                     "{}: heads have keys of {} elements and values of {}; with gates, both are of one size",

@@ -40,6 +40,16 @@ std::unique_ptr<Block> ModelBuilder::FeedForward(int layer, const FeedForwardTra
   return std::make_unique<FeedForwardBlock>(std::move(weights), traits.activation);
 }
 
+bool ModelBuilder::HasExperts() const {
+  if (keys_.CountOr("expert_count", 0, 1 << 16, 0) > 0) return true;
+  // Converters of architectures that may have experts write these of every model.
+  for (const char* unused : {"expert_used_count", "expert_feed_forward_length",
+                             "expert_shared_feed_forward_length", "expert_shared_count"}) {
+    keys_.Ignore(unused);
+  }
+  return false;
+}
+
 RouterConfig ModelBuilder::ReadRouter(RouterConfig router) const {
   router.num_experts = keys_.Count("expert_count", 1 << 16);
   router.num_chosen = keys_.Count("expert_used_count", router.num_experts);

@@ -20,9 +20,9 @@ double ModelBuilder::ReadYarn(RopeScaling& scaling) const {
   scaling.yarn_beta_fast = keys_.PositiveOr("rope.scaling.yarn_beta_fast", 32.0);
   scaling.yarn_beta_slow = keys_.PositiveOr("rope.scaling.yarn_beta_slow", 1.0);
   scaling.yarn_extrapolation = keys_.PositiveOr("rope.scaling.yarn_ext_factor", 1.0);
-  keys_.Ignore("rope.scaling.yarn_attn_factor");  // the factor below stands in its place
-  // Section 3.4 of the paper: scores grow with the logarithm of the stretch. Some models have a part of it in
-  // the scale of their scores, and say how much.
+  // Section 3.4 of the paper: scores grow with the logarithm of the stretch, unless the file says how much.
+  // Some models have a part of it in the scale of their scores, and say how much.
+  if (keys_.Has("rope.scaling.yarn_attn_factor")) return keys_.Positive("rope.scaling.yarn_attn_factor");
   const double stretch = 1.0 / scaling.linear;
   const auto factor = [&](double share) {
     return stretch <= 1.0 ? 1.0 : 0.1 * share * std::log(stretch) + 1.0;

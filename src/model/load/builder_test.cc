@@ -17,6 +17,7 @@
 #include "model/gguf/gguf.h"
 #include "model/load/inspection.h"
 #include "model/load/refusals.h"
+#include "model/testing/tiny_latent.h"
 #include "model/testing/tiny_model.h"
 #include "model/transformer.h"
 
@@ -75,6 +76,21 @@ TEST(FileRope, LongRopeStretchesToo) {
   });
   EXPECT_EQ(ropes.sentences, "");
   EXPECT_FLOAT_EQ(Built("llama").Of(0)[1] / ropes.Of(0)[1], 6.0);
+}
+
+TEST(FileRope, YarnsFactorMayBeInTheFile) {
+  const auto magnitude = [](const More& more) {
+    const Built ropes("llama", [&](GgufWriter& file) {
+      file.Add("llama.rope.scaling.type", "yarn");
+      file.Add("llama.rope.scaling.factor", 8.0f);
+      if (more) more(file);
+    });
+    EXPECT_EQ(ropes.sentences, "");
+    return ropes.model->ropes[0]->table.Magnitude();
+  };
+  EXPECT_FLOAT_EQ(magnitude({}), 1.0 + 0.1 * std::log(8.0));
+  EXPECT_FLOAT_EQ(magnitude([](GgufWriter& file) { file.Add("llama.rope.scaling.yarn_attn_factor", 1.5f); }),
+                  1.5);
 }
 
 TEST(FileRope, YarnsMultiplierOfZeroIsNone) {
@@ -169,6 +185,80 @@ TEST(Granite, FinetunedScalingMeansNothingForExperts) {
   EXPECT_NE(logits("granite", false), logits("granite", true));
 }
 
+// Converters write keys of experts and of recurrent layers of all of Granite 4, whatever a model has.
+TEST(Granite, KeysOfWhatIsNotThereMeanNothing) {
+  const auto more = [](const std::string& architecture) {
+    return [architecture](GgufWriter& file) {
+      for (const char* key : {"expert_count", "expert_used_count"}) file.Add(architecture + "." + key, 0u);
+      for (const char* key : {"expert_shared_feed_forward_length", "ssm.conv_kernel", "ssm.inner_size",
+                              "ssm.state_size", "ssm.time_step_rank", "ssm.group_count"}) {
+        file.Add(architecture + "." + key, 4u);
+      }
+    };
+  };
+  const Built granite("granite", [&](GgufWriter& file) {
+    more("granite")(file);
+    file.Add("granite.deepstack_mapping", std::span<const int32_t>(std::array{-1, 1}));
+  });
+  EXPECT_EQ(granite.sentences, "");
+  EXPECT_EQ(LayerGroups(*granite.model).at(0).description, "attention; feed-forward");
+  EXPECT_NE(Built("llama", more("llama")).sentences.find("llama.ssm.inner_size"), std::string::npos);
+}
+
+TEST(DeepSeek2, HasNoExpertsWhereFilesSayNone) {
+  const std::vector<uint8_t> bytes = TinyLatent{}.Bytes();
+  const GgufFile with(bytes, "tiny");
+  GgufWriter writer;
+  for (const std::string_view key : with.Keys()) {
+    if (key != "deepseek2.expert_count" && key != "deepseek2.expert_used_count") writer.Copy(key, with);
+  }
+  for (const TensorInfo& tensor : with.Tensors()) {
+    const bool of_norm = tensor.name.ends_with("ffn_norm.weight");
+    if (tensor.name.starts_with("blk.1.ffn_") && !of_norm) continue;
+    const auto dims = std::span(tensor.dims).first(tensor.num_dims);
+    writer.AddTensor(tensor.name, tensor.type, dims, tensor.data);
+    if (!tensor.name.starts_with("blk.0.ffn_") || of_norm) continue;
+    writer.AddTensor("blk.1." + std::string(tensor.name.substr(6)), tensor.type, dims, tensor.data);
+  }
+  const std::vector<uint8_t> dense = writer.Finish();
+  const Inspection inspection = Inspect(GgufFile(dense, "tiny"));
+  EXPECT_EQ(LayerGroups(*inspection.model).at(0).description, "latent attention; feed-forward");
+}
+
+// GLM-4.7-Flash, whose files do not say it, is known by its layers and tokens.
+TEST(DeepSeek2, ScoresExpertsBySigmoidInFilesOfGlm) {
+  const auto logits = [](uint64_t vocab, int gating) {
+    const std::vector<uint8_t> bytes = TinyLatent{}.Bytes();
+    const GgufFile file(bytes, "tiny");
+    GgufWriter writer;
+    for (const std::string_view key : file.Keys()) {
+      if (key != "deepseek2.block_count") writer.Copy(key, file);
+    }
+    writer.Add("deepseek2.block_count", 47u);
+    if (gating > 0) writer.Add("deepseek2.expert_gating_func", static_cast<uint32_t>(gating));
+    for (const TensorInfo& tensor : file.Tensors()) {
+      const std::string name(tensor.name);
+      const auto dims = std::span(tensor.dims).first(tensor.num_dims);
+      if (name == "token_embd.weight") {
+        std::vector<uint8_t> rows;
+        for (uint64_t i = 0; i < vocab / TinyLatent::kVocab; ++i) {
+          rows.insert(rows.end(), tensor.data.begin(), tensor.data.end());
+        }
+        writer.AddTensor(name, tensor.type, std::array{dims[0], vocab}, rows);
+        continue;
+      }
+      writer.AddTensor(name, tensor.type, dims, tensor.data);
+      for (int i = 2; i < 47 && name.starts_with("blk.1."); ++i) {
+        writer.AddTensor("blk." + std::to_string(i) + name.substr(5), tensor.type, dims, tensor.data);
+      }
+    }
+    return Logits(writer.Finish());
+  };
+  EXPECT_EQ(logits(154880, 0), logits(154880, 2));
+  EXPECT_EQ(logits(154880 - TinyLatent::kVocab, 0), logits(154880 - TinyLatent::kVocab, 1));
+  EXPECT_NE(logits(154880, 0), logits(154880, 1));
+}
+
 // The same file with the matrices of queries, keys and values in one, whose rows are theirs.
 std::vector<uint8_t> Fused(const std::vector<uint8_t>& bytes) {
   const GgufFile file(bytes, "tiny");
@@ -199,6 +289,17 @@ TEST(Projections, BiasesMayBeApartWhereMatricesAreOne) {
   EXPECT_EQ(Logits(Fused(apart)), Logits(apart));
 }
 
+// A length of keys alone does not say that of values.
+TEST(Projections, ValuesAreTheStreamsShareOfAHeadIfTheFileDoesNotSay) {
+  const std::vector<uint8_t> bytes = TinyModel{.head_dim = 24, .without = "attention.value_length"}.Bytes();
+  const GgufFile file(bytes, "tiny");
+  Refusals refusals(/*gathers=*/true);
+  BuildModel(file, refusals);
+  ASSERT_FALSE(refusals.Errors().empty());
+  EXPECT_STREQ(refusals.Errors().front().what(),
+               "tiny: tensor blk.0.attn_v.weight has shape [64, 48]; [64, 32] is expected");
+}
+
 TEST(WindowedLayers, AreNamedByBoolsOrNumbers) {
   const auto reaches = [](const auto& pattern) {
     const Built ropes("cohere2", [&](GgufWriter& file) {
@@ -217,6 +318,12 @@ TEST(Hunyuan, HasExpertsInTheArchitectureThatIsNamedForThem) {
   const Built experts("hunyuan-moe", {}, /*experts=*/4);
   EXPECT_EQ(experts.sentences, "");
   EXPECT_EQ(LayerGroups(*experts.model).at(0).description, "attention; 2 of 4 experts");
+}
+
+TEST(Hunyuan, MayClaimOneExpertWithoutHavingAny) {
+  const Built dense("hunyuan-dense", [](GgufWriter& file) { file.Add("hunyuan-dense.expert_count", 1u); });
+  EXPECT_EQ(dense.sentences, "");
+  EXPECT_EQ(LayerGroups(*dense.model).at(0).description, "attention; feed-forward");
 }
 
 TEST(Qwen35, RefusesOneValueForAllLayers) {

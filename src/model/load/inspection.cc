@@ -69,12 +69,14 @@ std::vector<TypeShare> TypesOfWeights(const GgufFile& file) {
 
 std::vector<LayerGroup> LayerGroups(const Model& model) {
   std::vector<LayerGroup> groups;
-  for (size_t i = 0; i < model.layers.size(); ++i) {
-    std::string description = Describe(*model.layers[i]);
+  int number = 0;
+  for (const auto& layer : model.layers) {
+    std::string description = Describe(*layer);
+    if (description.empty()) continue;
     auto group = std::ranges::find(groups, description, &LayerGroup::description);
     if (group == groups.end())
       group = groups.insert(group, {.description = std::move(description), .layers = {}});
-    group->layers.push_back(static_cast<int>(i));
+    group->layers.push_back(number++);
   }
   return groups;
 }

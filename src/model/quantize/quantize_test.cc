@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <span>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -168,6 +170,19 @@ TEST_F(QuantizeModelTest, QuantisedModelsNeedAFlag) {
   }
   Run(file, {.type = TensorType::kQ4_0, .requantize = true});
   EXPECT_EQ(GgufFile(path_).FindTensor("blk.1.ffn_up.weight")->type, TensorType::kQ4_0);
+}
+
+TEST_F(QuantizeModelTest, FactorsOfFrequenciesMayBeLarge) {
+  const std::vector<float> factors = {1.0f, 2.0f, 1e30f};
+  GgufWriter writer;
+  writer.Add("general.architecture", "gemma4");
+  const uint64_t dims[] = {factors.size()};
+  const std::span<const uint8_t> data(reinterpret_cast<const uint8_t*>(factors.data()),
+                                      factors.size() * sizeof(float));
+  writer.AddTensor("rope_freqs.weight", TensorType::kF32, dims, data);
+  const std::vector<uint8_t> bytes = writer.Finish();
+  Run(GgufFile(bytes, "tiny"), {.type = TensorType::kQ8_0});
+  EXPECT_TRUE(std::ranges::equal(GgufFile(path_).FindTensor("rope_freqs.weight")->data, data));
 }
 
 TEST_F(QuantizeModelTest, AWeightThatIsNoNumberLeavesNoFile) {
