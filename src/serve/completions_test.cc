@@ -9,6 +9,7 @@
 
 #include "base/text/utf8.h"
 #include "serve/generation.h"
+#include "serve/reply.h"
 #include "serve/testing/endpoint_rig.h"
 
 namespace throng::serve {
@@ -111,6 +112,12 @@ TEST_F(CompletionsTest, RefusesUnknownFieldsByName) {
          {{{"role", "assistant"}, {"tool_calls", {{{"id", "c"}, {"function", {{"nam", "f"}}}}}}}}}}},
   };
   for (const auto& [param, more] : nested) EXPECT_EQ(error(ChatCompletions, ChatBody(more))["param"], param);
+}
+
+// Clients keep answers by their ids, also those of a server that has been started again.
+TEST_F(CompletionsTest, IdsDifferBetweenServers) {
+  Context other(ServerOptions(), &model_, &metrics_);
+  EXPECT_NE(MakeHead(context_, "cmpl").id, MakeHead(other, "cmpl").id);
 }
 
 TEST_F(CompletionsTest, AcceptsWhatHasNoEffectOrAsksForNothing) {
