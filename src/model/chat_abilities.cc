@@ -109,7 +109,8 @@ std::string TextOf(const Json& message) {
 
 bool IsSystem(const Json& message) { return HasRole(message, "system"); }
 
-// System messages joined with the user's next one; at the end, they are the user's. first: those before it stay.
+// System messages joined with the user's next one; at the end, they are the user's. first: those before it
+// stay.
 Json WithoutSystem(const Json& messages, size_t first) {
   Json fitted = Json::array();
   std::string system;
@@ -136,7 +137,8 @@ Json WithoutSystem(const Json& messages, size_t first) {
 
 Json FitSystems(const Json& messages, const ChatAbilities& abilities) {
   const auto leading = static_cast<size_t>(std::ranges::find_if_not(messages, IsSystem) - messages.begin());
-  const bool has_later = std::any_of(messages.begin() + static_cast<ptrdiff_t>(leading), messages.end(), IsSystem);
+  const bool has_later =
+      std::any_of(messages.begin() + static_cast<ptrdiff_t>(leading), messages.end(), IsSystem);
   if (!abilities.system_messages) return leading > 0 || has_later ? WithoutSystem(messages, 0) : messages;
   Json fitted = has_later && !abilities.later_systems ? WithoutSystem(messages, leading) : messages;
   if (leading < 2 || abilities.several_systems) return fitted;

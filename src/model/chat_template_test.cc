@@ -120,18 +120,24 @@ TEST(ChatTemplate, SystemMessagesJoinTheUsersWhereThereIsNoPlaceForThem) {
 
 // Many templates show the first system message alone, some the last one, and others refuse a second one.
 TEST(ChatTemplate, NoSystemMessageIsLost) {
-  const std::vector<ChatMessage> chat = {{"system", "a"}, {"system", "b"},    {"user", "c"},
+  const std::vector<ChatMessage> chat = {{"system", "a"},    {"system", "b"}, {"user", "c"},
                                          {"assistant", "d"}, {"system", "e"}, {"user", "f"}};
-  const std::string rest = "{% for m in messages %}{% if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}";
+  const std::string rest =
+      "{% for m in messages %}{% if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor "
+      "%}";
   const std::string fitted = "<system>a\n\nb<user>c<assistant>d<user>e\n\nf";
-  const std::string first = "{% if messages[0].role == 'system' %}<system>{{ messages[0].content }}{% endif %}" + rest;
+  const std::string first =
+      "{% if messages[0].role == 'system' %}<system>{{ messages[0].content }}{% endif %}" + rest;
   EXPECT_EQ(Format(ChatTemplate(first), chat), fitted);
   const std::string last =
-      "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = m.content %}"
-      "{% endif %}{% endfor %}<system>{{ ns.s }}" + rest;
+      "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = "
+      "m.content %}"
+      "{% endif %}{% endfor %}<system>{{ ns.s }}" +
+      rest;
   EXPECT_EQ(Format(ChatTemplate(last), chat), fitted);
   const std::string strict =
-      "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('no') }}{% endif %}"
+      "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('no') }}{% "
+      "endif %}"
       "<{{ m.role }}>{{ m.content }}{% endfor %}";
   EXPECT_EQ(Format(ChatTemplate(strict), chat), fitted);
   const std::string all =

@@ -35,7 +35,9 @@ constexpr Field kFields[] = {
     {kChat, "messages[].content[].reasoning_content", Use::kNoEffect,
      "a copy of the message's, from some clients"},
     {kChat, "messages[].name", Use::kComputed,
-     "of a tool, with its result; refused in other messages, where templates have no place for it"},
+     "of a tool, with its result; of whoever speaks: where the template does not show it, it stands before "
+     "the "
+     "text, as `name: `, unless it is the role's"},
     {kChat, "messages[].tool_calls", Use::kComputed, "a list of calls, if the model's template shows them"},
     {kChat, "messages[].tool_calls[].id", Use::kComputed, "a text"},
     {kChat, "messages[].tool_calls[].type", Use::kComputed, "`function`"},
@@ -80,7 +82,8 @@ constexpr Field kFields[] = {
      "a system message before all others, for this response alone"},
     {kResponses, "previous_response_id", Use::kComputed,
      "the chat goes on from there, while the server remembers it"},
-    {kResponses, "store", Use::kComputed, "`false`: the response is not kept for `previous_response_id` and `item_reference`"},
+    {kResponses, "store", Use::kComputed,
+     "`false`: the response is not kept for `previous_response_id` and `item_reference`"},
     {kResponses, "background", Use::kRefused, "answers come with their request", kNothing},
     {kResponses, "conversation", Use::kRefused, "`previous_response_id` goes on with a chat", kNothing},
     {kResponses, "include", Use::kRefused, "there is nothing more to include",

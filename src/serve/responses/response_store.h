@@ -36,7 +36,7 @@ class ResponseStore {
 
   static size_t BytesOf(const StoredResponse& response);
   static size_t BytesOf(const Json& json);
-  void Erase(Entries::iterator entry);    // with the mutex held
+  void Erase(Entries::iterator entry);     // with the mutex held
   void MarkUsed(Entries::iterator entry);  // likewise
 
   const size_t most_bytes_;
@@ -45,7 +45,7 @@ class ResponseStore {
   std::unordered_map<std::string, Entries::iterator> by_id_;  // guarded by mutex_
   // By the ids of items.
   std::unordered_map<std::string, std::pair<Entries::iterator, size_t>> items_;  // guarded by mutex_
-  size_t bytes_ = 0;                                          // guarded by mutex_
+  size_t bytes_ = 0;                                                             // guarded by mutex_
 };
 
 }  // namespace throng::serve

@@ -70,7 +70,8 @@ TEST_F(ResponsesTest, TakesItemsByReference) {
   const Json reference = {{"type", "item_reference"}, {"id", first["output"][0]["id"]}};
   const Json second = Post(CreateResponse, Body({{"input", {user, reference, more}}}));
   EXPECT_EQ(TextOf(second), Chat({user, {{"role", "assistant"}, {"content", TextOf(first)}}, more}));
-  EXPECT_EQ(Refused(CreateResponse, Body({{"input", {reference, reference}}}).dump())["param"], "input[1].id");
+  EXPECT_EQ(Refused(CreateResponse, Body({{"input", {reference, reference}}}).dump())["param"],
+            "input[1].id");
   Call(DeleteResponse, "", {{"id", first["id"]}});
   const Json gone = Refused(CreateResponse, Body({{"input", {user, reference}}}).dump());
   EXPECT_EQ(gone["param"], "input[1].id");
@@ -122,7 +123,7 @@ TEST_F(ResponsesTest, RefusesByName) {
 
 TEST(ResponseStore, ForgetsThoseUsedLongestAgo) {
   ResponseStore store(10000);
-  const auto put = [&](const char* id, size_t bytes) { 
+  const auto put = [&](const char* id, size_t bytes) {
     store.Put({id, std::string(bytes, 'x'), Json(), Json::array({{{"id", std::string("item ") + id}}})});
   };
   put("a", 4000);
