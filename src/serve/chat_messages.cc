@@ -32,6 +32,7 @@ std::string ParseArguments(const JsonFields& function) {
   if (given == nullptr) return "{}";
   if (given->is_object()) return given->dump(-1, ' ', false, Json::error_handler_t::replace);
   const std::string text = function.Text("arguments");
+  if (text.empty()) return "{}";  // as some clients write a call without arguments
   if (!Json::accept(text)) FailField(function.Path("arguments"), text, "a text of JSON");
   return text;
 }

@@ -119,6 +119,20 @@ TEST_F(CompletionsTest, IdsDifferBetweenServers) {
   EXPECT_NE(MakeHead(context_, "cmpl").id, MakeHead(other, "cmpl").id);
 }
 
+// As llama.cpp and Instructor's mode JSON_SCHEMA write it.
+TEST_F(CompletionsTest, ASchemaBesideTheTypeIsFollowed) {
+  for (const char* type : {"json_object", "json_schema"}) {
+    const Json format = {{"type", type}, {"schema", {{"enum", {"x", "y"}}}}};
+    const Json message =
+        Post(ChatCompletions, ChatBody({{"response_format", format}}))["choices"][0]["message"];
+    EXPECT_THAT(message["content"].get<std::string>(), ::testing::AnyOf("\"x\"", "\"y\""));
+  }
+  const Json both = {
+      {"type", "json_schema"}, {"schema", true}, {"json_schema", {{"schema", {{"const", 1}}}}}};
+  EXPECT_EQ(Refused(ChatCompletions, ChatBody({{"response_format", both}}).dump())["param"],
+            "response_format.schema");
+}
+
 TEST_F(CompletionsTest, AcceptsWhatHasNoEffectOrAsksForNothing) {
   const Json plain = Post(ChatCompletions, ChatBody())["choices"];
   const Json more = {{"user", "u"},
@@ -140,6 +154,10 @@ TEST_F(CompletionsTest, AcceptsWhatHasNoEffectOrAsksForNothing) {
                      {"logprobs", false},
                      {"n", nullptr}};
   EXPECT_EQ(Post(ChatCompletions, ChatBody(more))["choices"], plain);
+  const Json mark = {{"type", "ephemeral"}};  // for a provider's cache
+  const Json marked = {{{"type", "text"}, {"text", "a"}, {"cache_control", mark}}};
+  const Json messages = {{"messages", {{{"role", "user"}, {"content", marked}}}}};
+  EXPECT_EQ(Post(ChatCompletions, ChatBody(messages))["choices"], plain);
 }
 
 TEST_F(CompletionsTest, NumbersAreNumbers) {
@@ -511,6 +529,8 @@ TEST_F(CompletionsTest, TokenizesAndBack) {
   EXPECT_THAT(Refused(Detokenize, R"({"tokens":[100000]})")["message"].get<std::string>(),
               HasSubstr("100000"));
   EXPECT_EQ(Refused(Tokenize, R"({"text":"a"})")["param"], "text");
+  EXPECT_EQ(Refused(Tokenize, R"({"content":"a","prompt":"b"})")["param"], "prompt");
+  EXPECT_EQ(Refused(Detokenize, R"({"tokens":[99999]})")["param"], "tokens");
 }
 
 TEST_F(CompletionsTest, EmbedsTextsAloneAndTogether) {

@@ -34,6 +34,9 @@ constexpr Field kFields[] = {
     {kChat, "messages[].content[].tool_calls", Use::kNoEffect, "a copy of the message's, from some clients"},
     {kChat, "messages[].content[].reasoning_content", Use::kNoEffect,
      "a copy of the message's, from some clients"},
+    {kChat, "messages[].content[].cache_control", Use::kNoEffect,
+     "prompts that begin alike share their cache anyway"},
+    {kChat, "messages[].cache_control", Use::kNoEffect, "prompts that begin alike share their cache anyway"},
     {kChat, "messages[].name", Use::kComputed,
      "of a tool, with its result; of whoever speaks: where the template does not show it, it stands before "
      "the "
@@ -109,7 +112,7 @@ constexpr Field kFields[] = {
     {kEmbeddings, "encoding_format", Use::kComputed, "`float` or `base64` (of 32-bit floats, little-endian)"},
     {kEmbeddings, "dimensions", Use::kRefused, "embeddings are as long as the model makes them"},
     {kTokenize, "prompt", Use::kComputed, "a text, as completions read it (vLLM)"},
-    {kTokenize, "content", Use::kComputed, "a text, instead of `prompt` (llama.cpp)"},
+    {kTokenize, "content", Use::kComputed, "a text, instead of `prompt` (llama.cpp); not both"},
     {kTokenize, "add_special_tokens", Use::kComputed,
      "for `prompt`: with the token that begins texts; default true"},
     {kTokenize, "add_special", Use::kComputed, "the same for `content`; default false"},
@@ -214,6 +217,8 @@ constexpr Field kFields[] = {
     {kBoth, "response_format.type", Use::kComputed, "`text`, `json_object` or `json_schema`"},
     {kBoth, "response_format.json_schema", Use::kComputed, "an object"},
     {kBoth, "response_format.json_schema.schema", Use::kComputed, "a JSON schema"},
+    {kBoth, "response_format.schema", Use::kComputed,
+     "a JSON schema, with `json_object`, or instead of `json_schema` (llama.cpp)"},
     {kBoth, "response_format.json_schema.name", Use::kNoEffect, "a name of the schema"},
     {kBoth, "response_format.json_schema.description", Use::kNoEffect, "for people"},
     {kBoth, "response_format.json_schema.strict", Use::kNoEffect, "schemas are always followed"},

@@ -48,7 +48,8 @@ void AddItem(const JsonFields& item, Json& chat) {
                     {"content", ""},
                     {"reasoning_content", TextOf(item, "content", "reasoning_text")}});
   } else if (type == "function_call") {
-    const std::string arguments = item.Text("arguments", "{}");
+    std::string arguments = item.Text("arguments");
+    if (arguments.empty()) arguments = "{}";
     if (!Json::accept(arguments)) FailField(item.Path("arguments"), arguments, "a text of JSON");
     assistant()["tool_calls"].push_back(CallOf(item.Text("call_id"), item.Text("name"), arguments));
   } else if (type == "function_call_output") {

@@ -268,6 +268,22 @@ TEST_F(OwnToolsTest, TheModelIsToldInOurWords) {
 }
 
 // What a message has reaches the prompt, or the chat is refused.
+TEST_F(OwnToolsTest, NoArgumentsAreNone) {
+  const Json call = {{"id", "c"}, {"type", "function"}, {"function", {{"name", "turn"}, {"arguments", ""}}}};
+  const Json messages = {{{"role", "user"}, {"content", "a"}},
+                         {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", {call}}},
+                         {{"role", "tool"}, {"tool_call_id", "c"}, {"content", "done"}}};
+  Json explicit_none = messages;
+  explicit_none[1]["tool_calls"][0]["function"]["arguments"] = "{}";
+  const Json more = {{"tool_choice", "none"}, {"max_tokens", 1}};
+  const auto tokens = [&](const Json& chat) {
+    Json body = Body(more);
+    body["messages"] = chat;
+    return Post(ChatCompletions, body)["usage"]["prompt_tokens"];
+  };
+  EXPECT_EQ(tokens(messages), tokens(explicit_none));
+}
+
 TEST_F(OwnToolsTest, NamesAndRolesAreNotLost) {
   model::ChatInput chat;
   chat.messages = {{{"role", "user"}, {"name", "Ann"}, {"content", "x"}},
