@@ -11,6 +11,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kSystemWord = "quokkasystem";
+constexpr std::string_view kOtherSystemWord = "quokkarules";
 constexpr std::string_view kUserWord = "quokkauser";
 constexpr std::string_view kArgumentWord = "quokkaargument";
 
@@ -106,12 +107,16 @@ std::string TextOf(const Json& message) {
   return text;
 }
 
-// System messages joined with the user's next one; at the end, they are the user's.
-Json WithoutSystem(const Json& messages) {
+bool IsSystem(const Json& message) { return HasRole(message, "system"); }
+
+// System messages joined with the user's next one; at the end, they are the user's. first: those before it
+// stay.
+Json WithoutSystem(const Json& messages, size_t first) {
   Json fitted = Json::array();
   std::string system;
-  for (const Json& message : messages) {
-    if (HasRole(message, "system")) {
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const Json& message = messages[i];
+    if (i >= first && IsSystem(message)) {
       if (!system.empty()) system += "\n\n";
       system += TextOf(message);
       continue;
@@ -127,6 +132,20 @@ Json WithoutSystem(const Json& messages) {
     system.clear();
   }
   if (!system.empty()) fitted.push_back(User(system));
+  return fitted;
+}
+
+Json FitSystems(const Json& messages, const ChatAbilities& abilities) {
+  const auto leading = static_cast<size_t>(std::ranges::find_if_not(messages, IsSystem) - messages.begin());
+  const bool has_later =
+      std::any_of(messages.begin() + static_cast<ptrdiff_t>(leading), messages.end(), IsSystem);
+  if (!abilities.system_messages) return leading > 0 || has_later ? WithoutSystem(messages, 0) : messages;
+  Json fitted = has_later && !abilities.later_systems ? WithoutSystem(messages, leading) : messages;
+  if (leading < 2 || abilities.several_systems) return fitted;
+  std::string system = TextOf(fitted[0]);
+  for (size_t i = 1; i < leading; ++i) system += "\n\n" + TextOf(fitted[i]);
+  fitted[0]["content"] = system;
+  fitted.erase(fitted.begin() + 1, fitted.begin() + static_cast<ptrdiff_t>(leading));
   return fitted;
 }
 
@@ -153,9 +172,16 @@ ChatAbilities FindAbilities(
   const auto content = [&](std::string_view text) {
     return abilities.text_contents ? Json(text) : Parts(text);
   };
-  const Json with_system =
-      Json::array({{{"role", "system"}, {"content", content(kSystemWord)}}, User(content(kUserWord))});
-  abilities.system_messages = Has(rendered(with_system), kSystemWord);
+  const auto message = [&](const char* role, std::string_view text) {
+    return Json{{"role", role}, {"content", content(text)}};
+  };
+  const Json system = message("system", kSystemWord), user = message("user", kUserWord);
+  const Json another = message("system", kOtherSystemWord);
+  abilities.system_messages = Has(rendered({system, user}), kSystemWord);
+  const std::string of_two = rendered({system, another, user});
+  abilities.several_systems = Has(of_two, kSystemWord) && Has(of_two, kOtherSystemWord);
+  const std::string of_later = rendered({system, user, message("assistant", "a"), another, user});
+  abilities.later_systems = Has(of_later, kSystemWord) && Has(of_later, kOtherSystemWord);
 
   // Calls, with each form of their arguments, beside each form of no content.
   const Json arguments = {{"what", kArgumentWord}};
@@ -178,9 +204,7 @@ ChatAbilities FindAbilities(
 }
 
 Json FitMessages(const Json& messages, const ChatAbilities& abilities) {
-  const bool has_system =
-      std::ranges::any_of(messages, [](const Json& message) { return HasRole(message, "system"); });
-  Json fitted = has_system && !abilities.system_messages ? WithoutSystem(messages) : messages;
+  Json fitted = FitSystems(messages, abilities);
   for (Json& message : fitted) {
     if (!message.is_object()) continue;
     FitContent(message, abilities);

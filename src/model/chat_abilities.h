@@ -12,6 +12,8 @@ namespace throng::model {
 
 struct ChatAbilities {
   bool system_messages = true;   // else their text goes in front of the user's next message
+  bool several_systems = true;   // else those at the beginning of a chat become one
+  bool later_systems = true;     // else those after its beginning go in front of the user's next message
   bool text_contents = true;     // else a string becomes a list of one part
   bool part_contents = true;     // else parts of text become one string
   bool object_arguments = true;  // else the arguments of calls become JSON text

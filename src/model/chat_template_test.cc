@@ -118,6 +118,33 @@ TEST(ChatTemplate, SystemMessagesJoinTheUsersWhereThereIsNoPlaceForThem) {
   EXPECT_EQ(Format(strict, alone), "<s><user>a\n\nb<model>");
 }
 
+// Many templates show the first system message alone, some the last one, and others refuse a second one.
+TEST(ChatTemplate, NoSystemMessageIsLost) {
+  const std::vector<ChatMessage> chat = {{"system", "a"},    {"system", "b"}, {"user", "c"},
+                                         {"assistant", "d"}, {"system", "e"}, {"user", "f"}};
+  const std::string rest =
+      "{% for m in messages %}{% if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor "
+      "%}";
+  const std::string fitted = "<system>a\n\nb<user>c<assistant>d<user>e\n\nf";
+  const std::string first =
+      "{% if messages[0].role == 'system' %}<system>{{ messages[0].content }}{% endif %}" + rest;
+  EXPECT_EQ(Format(ChatTemplate(first), chat), fitted);
+  const std::string last =
+      "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = "
+      "m.content %}"
+      "{% endif %}{% endfor %}<system>{{ ns.s }}" +
+      rest;
+  EXPECT_EQ(Format(ChatTemplate(last), chat), fitted);
+  const std::string strict =
+      "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('no') }}{% "
+      "endif %}"
+      "<{{ m.role }}>{{ m.content }}{% endfor %}";
+  EXPECT_EQ(Format(ChatTemplate(strict), chat), fitted);
+  const std::string all =
+      "{% for m in messages if m.role == 'system' %}<system>{{ m.content }}{% endfor %}" + rest;
+  EXPECT_EQ(Format(ChatTemplate(all), chat), "<system>a<system>b<system>e<user>c<assistant>d<user>f");
+}
+
 TEST(ChatTemplate, ContentsTakeTheFormThatTheTemplateReads) {
   ChatInput parts;
   parts.messages = Json::parse(

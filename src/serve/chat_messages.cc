@@ -32,6 +32,7 @@ std::string ParseArguments(const JsonFields& function) {
   if (given == nullptr) return "{}";
   if (given->is_object()) return given->dump(-1, ' ', false, Json::error_handler_t::replace);
   const std::string text = function.Text("arguments");
+  if (text.empty()) return "{}";  // as some clients write a call without arguments
   if (!Json::accept(text)) FailField(function.Path("arguments"), text, "a text of JSON");
   return text;
 }
@@ -71,12 +72,8 @@ Json ParseMessage(const JsonFields& message, std::initializer_list<const char*> 
       has_calls && message.Find("content") == nullptr ? Json() : Json(ParseContent(message, part_types));
   if (has_calls) parsed["tool_calls"] = ParseCalls(message);
   if (message.Find("tool_call_id") != nullptr) parsed["tool_call_id"] = message.Text("tool_call_id");
-  for (const char* name : {"name", "tool_name"}) {
-    if (message.Find(name) == nullptr) continue;
-    if (parsed["role"] != "tool")
-      throw BadField(message.Path(name), "unsupported_parameter", "templates have no place for it");
-    parsed["name"] = message.Text(name);
-  }
+  for (const char* name : {"name", "tool_name"})
+    if (message.Find(name) != nullptr) parsed["name"] = message.Text(name);
   for (const char* name : {"reasoning_content", "thinking"})
     if (message.Find(name) != nullptr) parsed["reasoning_content"] = message.Text(name);
   return parsed;

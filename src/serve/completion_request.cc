@@ -56,7 +56,13 @@ void ParseResponseFormat(const JsonFields& fields, llm::Constraint& constraint) 
   if (value == nullptr) return;
   const JsonFields format = fields.Object("response_format", *value);
   const std::string type = format.Text("type");
-  if (type == "json_object") {
+  const bool has_bare = format.Find("schema") != nullptr;
+  if (has_bare && ((type != "json_object" && type != "json_schema") || format.Find("json_schema") != nullptr))
+    throw BadField(format.Path("schema"), "invalid_value",
+                   "allowed with json_object, or instead of json_schema");
+  if (has_bare) {
+    constraint.json_schema = format.Schema("schema");
+  } else if (type == "json_object") {
     constraint.json_schema = kAnyObject;
   } else if (type == "json_schema") {
     constraint.json_schema = format.Object("json_schema", format.Get("json_schema")).Schema("schema");

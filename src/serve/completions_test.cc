@@ -9,6 +9,7 @@
 
 #include "base/text/utf8.h"
 #include "serve/generation.h"
+#include "serve/reply.h"
 #include "serve/testing/endpoint_rig.h"
 
 namespace throng::serve {
@@ -95,7 +96,6 @@ TEST_F(CompletionsTest, RefusesUnknownFieldsByName) {
   EXPECT_EQ(error(Completions, TextBody({{"suffix", "x"}}))["param"], "suffix");
   const std::pair<const char*, Json> nested[] = {
       {"messages[0].nam", {{"messages", {{{"role", "user"}, {"content", "a"}, {"nam", "x"}}}}}},
-      {"messages[0].name", {{"messages", {{{"role", "user"}, {"content", "a"}, {"name", "x"}}}}}},
       {"messages[0].content[1].txt",
        {{"messages",
          {{{"role", "user"},
@@ -111,6 +111,26 @@ TEST_F(CompletionsTest, RefusesUnknownFieldsByName) {
          {{{"role", "assistant"}, {"tool_calls", {{{"id", "c"}, {"function", {{"nam", "f"}}}}}}}}}}},
   };
   for (const auto& [param, more] : nested) EXPECT_EQ(error(ChatCompletions, ChatBody(more))["param"], param);
+}
+
+// Clients keep answers by their ids, also those of a server that has been started again.
+TEST_F(CompletionsTest, IdsDifferBetweenServers) {
+  Context other(ServerOptions(), &model_, &metrics_);
+  EXPECT_NE(MakeHead(context_, "cmpl").id, MakeHead(other, "cmpl").id);
+}
+
+// As llama.cpp and Instructor's mode JSON_SCHEMA write it.
+TEST_F(CompletionsTest, ASchemaBesideTheTypeIsFollowed) {
+  for (const char* type : {"json_object", "json_schema"}) {
+    const Json format = {{"type", type}, {"schema", {{"enum", {"x", "y"}}}}};
+    const Json message =
+        Post(ChatCompletions, ChatBody({{"response_format", format}}))["choices"][0]["message"];
+    EXPECT_THAT(message["content"].get<std::string>(), ::testing::AnyOf("\"x\"", "\"y\""));
+  }
+  const Json both = {
+      {"type", "json_schema"}, {"schema", true}, {"json_schema", {{"schema", {{"const", 1}}}}}};
+  EXPECT_EQ(Refused(ChatCompletions, ChatBody({{"response_format", both}}).dump())["param"],
+            "response_format.schema");
 }
 
 TEST_F(CompletionsTest, AcceptsWhatHasNoEffectOrAsksForNothing) {
@@ -134,6 +154,10 @@ TEST_F(CompletionsTest, AcceptsWhatHasNoEffectOrAsksForNothing) {
                      {"logprobs", false},
                      {"n", nullptr}};
   EXPECT_EQ(Post(ChatCompletions, ChatBody(more))["choices"], plain);
+  const Json mark = {{"type", "ephemeral"}};  // for a provider's cache
+  const Json marked = {{{"type", "text"}, {"text", "a"}, {"cache_control", mark}}};
+  const Json messages = {{"messages", {{{"role", "user"}, {"content", marked}}}}};
+  EXPECT_EQ(Post(ChatCompletions, ChatBody(messages))["choices"], plain);
 }
 
 TEST_F(CompletionsTest, NumbersAreNumbers) {
@@ -505,6 +529,8 @@ TEST_F(CompletionsTest, TokenizesAndBack) {
   EXPECT_THAT(Refused(Detokenize, R"({"tokens":[100000]})")["message"].get<std::string>(),
               HasSubstr("100000"));
   EXPECT_EQ(Refused(Tokenize, R"({"text":"a"})")["param"], "text");
+  EXPECT_EQ(Refused(Tokenize, R"({"content":"a","prompt":"b"})")["param"], "prompt");
+  EXPECT_EQ(Refused(Detokenize, R"({"tokens":[99999]})")["param"], "tokens");
 }
 
 TEST_F(CompletionsTest, EmbedsTextsAloneAndTogether) {

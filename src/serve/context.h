@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
 
 #include "base/error.h"
 #include "engine/local_model.h"
@@ -19,7 +18,6 @@ struct Context {
 
   std::atomic<int> in_flight{0};      // requests that the engine has
   std::atomic<bool> stopping{false};  // set once: no new request gets in
-  std::atomic<uint64_t> last_id{0};
   ResponseStore responses{};
 
   // Throws kUnavailable if there is no model.

@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "base/digest.h"
+#include "serve/tools/chat_answer.h"
 
 namespace throng::serve {
 
@@ -47,7 +48,7 @@ const char* FinishName(llm::FinishReason finish, bool has_calls) {
 ReplyHead MakeHead(Context& context, const char* kind) {
   engine::LocalModel& model = context.Model();
   const Digest digest = Hasher().Add(THRONG_VERSION).Add(model.Setup()).Finish();
-  return {.id = fmt::format("{}-{}", kind, ++context.last_id),
+  return {.id = RandomId(fmt::format("{}-", kind), 24),
           .created = std::time(nullptr),
           .model = model.Name(),
           .fingerprint = "fp_" + digest.Hex().substr(0, 10)};

@@ -42,7 +42,8 @@ struct ReplyHead {
   std::string model;
   std::string fingerprint;  // the same as long as the server's program, model file and KV codec are
 };
-// kind: what ids begin with, "chatcmpl".
+// kind: what ids begin with, "chatcmpl". The rest is by chance: clients keep answers by their ids, and the
+// server may be started again.
 ReplyHead MakeHead(Context& context, const char* kind);
 
 }  // namespace throng::serve

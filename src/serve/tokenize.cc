@@ -17,6 +17,8 @@ std::vector<int32_t> Encode(const JsonFields& fields, const model::Tokenizer& to
     return tokenizer.Encode(text, {.add_bos = fields.Bool("add_special_tokens", true) && tokenizer.AddsBos(),
                                    .parse_special = false});
   }
+  if (fields.Find("prompt") != nullptr)
+    throw BadField("prompt", "invalid_value", "content says already what the text is");
   return tokenizer.Encode(fields.Text("content"),
                           {.add_bos = fields.Bool("add_special") && tokenizer.AddsBos(),
                            .parse_special = fields.Bool("parse_special", true)});
@@ -57,7 +59,14 @@ HttpReply Detokenize(Context& context, const HttpRequest& request) {
   const Json body = ParseBody(request.body);
   const JsonFields fields(kDetokenize, body);
   fields.Get("tokens");
-  const std::string text = context.Model().Loaded().tokenizer->Decode(fields.Tokens("tokens", kMaxTokens));
+  const std::vector<int32_t> tokens = fields.Tokens("tokens", kMaxTokens);
+  const model::Tokenizer& tokenizer = *context.Model().Loaded().tokenizer;
+  for (const int32_t token : tokens) {
+    if (token < tokenizer.VocabSize()) continue;
+    throw BadField("tokens", "invalid_value", "token {} is not in the vocabulary of {}", token,
+                   tokenizer.VocabSize());
+  }
+  const std::string text = tokenizer.Decode(tokens);
   HttpReply reply;
   reply.body = Dump({{"prompt", text}, {"content", text}});  // as vLLM and llama.cpp name it
   return reply;

@@ -8,9 +8,9 @@
 import assert from 'node:assert/strict';
 import { modules, run } from './server.mjs';
 
-const [{ default: OpenAI }, { Ollama }, ai, { createOpenAICompatible }, { z }, { z: z3 }, chatOpenAI, messages, langchain, langgraph, agents,
+const [{ default: OpenAI }, { Ollama }, ai, { createOpenAICompatible }, { createOpenAI }, { z }, { z: z3 }, chatOpenAI, messages, langchain, langgraph, agents,
   llamaindex, { agent: llamaAgent }, { tool: llamaTool }, mastra, mastraTools, { default: Instructor }] = await modules(
-  'openai', 'ollama', 'ai', '@ai-sdk/openai-compatible', 'zod', 'zod/v3', '@langchain/openai', '@langchain/core/messages', '@langchain/core/tools',
+  'openai', 'ollama', 'ai', '@ai-sdk/openai-compatible', '@ai-sdk/openai', 'zod', 'zod/v3', '@langchain/openai', '@langchain/core/messages', '@langchain/core/tools',
   '@langchain/langgraph/prebuilt', '@openai/agents', '@llamaindex/openai', '@llamaindex/workflow', 'llamaindex', '@mastra/core/agent',
   '@mastra/core/tools', '@instructor-ai/instructor');
 
@@ -31,6 +31,27 @@ function checkCall(call) {
 function counted() {
   const calls = [];
   return { calls, go: ({ place }) => { assert.ok(PLACES.includes(place)); calls.push(place); return `You are at the ${place}.`; } };
+}
+
+async function loopOfAi(model, providerOptions) {
+  const { calls, go } = counted();
+  const asked = {
+    model, providerOptions, prompt: ASKED.content, maxOutputTokens: 120, stopWhen: ai.stepCountIs(2),
+    tools: { go: ai.tool({ description: 'Goes somewhere.', inputSchema: INPUT, execute: async (input) => go(input) }) },
+    prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? 'required' : 'none' }),
+  };
+  const whole = await ai.generateText(asked);
+  assert.equal(whole.steps.length, 2);
+  assert.equal(whole.steps[0].finishReason, 'tool-calls');
+  assert.ok(calls.length >= 1 && whole.text.length > 0);
+  const streamed = ai.streamText(asked);
+  let text = '';
+  for await (const part of streamed.textStream) text += part;
+  assert.equal((await streamed.steps).length, 2);
+  assert.equal(await streamed.text, text);
+  const user = { role: 'user', content: ASKED.content };
+  const next = await ai.generateText({ model, messages: [user, ...whole.response.messages, user], tools: asked.tools, toolChoice: 'none', maxOutputTokens: 20 });
+  assert.ok(next.text.length > 0);
 }
 
 const tests = {
@@ -92,23 +113,9 @@ const tests = {
     assert.ok(text.length > 0);
   },
 
-  async 'ai: a loop with a tool, whole and streamed'({ provider }) {
-    const { calls, go } = counted();
-    const asked = {
-      model: provider('m'), prompt: ASKED.content, seed: 3, maxOutputTokens: 60, stopWhen: ai.stepCountIs(2),
-      providerOptions: { throng: { parallel_tool_calls: false } },
-      tools: { go: ai.tool({ description: 'Goes somewhere.', inputSchema: INPUT, execute: async (input) => go(input) }) },
-      prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? 'required' : 'none' }),
-    };
-    const whole = await ai.generateText(asked);
-    assert.equal(whole.steps.length, 2);
-    assert.equal(whole.steps[0].finishReason, 'tool-calls');
-    assert.ok(calls.length >= 1 && whole.text.length > 0);
-    const streamed = ai.streamText(asked);
-    let text = '';
-    for await (const part of streamed.textStream) text += part;
-    assert.equal((await streamed.steps).length, 2);
-    assert.equal(await streamed.text, text);
+  async 'ai: a loop with a tool, whole and streamed'({ provider, responses }) {
+    await loopOfAi(provider('m'), { throng: { parallel_tool_calls: false } });
+    await loopOfAi(responses('m'), { openai: { parallelToolCalls: false } });  // sends what it had before as references
   },
 
   async 'LangChain: a bound tool, whole and streamed'({ host }) {
@@ -194,4 +201,5 @@ await run(tests, (host) => ({
   openai: new OpenAI({ baseURL: `${host}/v1`, apiKey: 'none', maxRetries: 0 }),
   ollama: new Ollama({ host }),
   provider: createOpenAICompatible({ name: 'throng', baseURL: `${host}/v1`, includeUsage: true, supportsStructuredOutputs: true }),
+  responses: createOpenAI({ baseURL: `${host}/v1`, apiKey: 'none' }),
 }));

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "serve/chat_messages.h"
@@ -47,7 +48,8 @@ void AddItem(const JsonFields& item, Json& chat) {
                     {"content", ""},
                     {"reasoning_content", TextOf(item, "content", "reasoning_text")}});
   } else if (type == "function_call") {
-    const std::string arguments = item.Text("arguments", "{}");
+    std::string arguments = item.Text("arguments");
+    if (arguments.empty()) arguments = "{}";
     if (!Json::accept(arguments)) FailField(item.Path("arguments"), arguments, "a text of JSON");
     assistant()["tool_calls"].push_back(CallOf(item.Text("call_id"), item.Text("name"), arguments));
   } else if (type == "function_call_output") {
@@ -55,11 +57,24 @@ void AddItem(const JsonFields& item, Json& chat) {
                     {"content", TextOf(item, "output", "input_text")},
                     {"tool_call_id", item.Text("call_id")}});
   } else {
-    FailField(item.Path("type"), type, "message, function_call, function_call_output or reasoning");
+    FailField(item.Path("type"), type,
+              "message, function_call, function_call_output, reasoning or item_reference");
   }
 }
 
-void ParseInput(const JsonFields& fields, Json& chat) {
+// The item of an earlier response's output that a reference names; null if it is none. seen: the ids so far.
+// Each may come once, which bounds what a small body can ask for.
+Json Referred(const JsonFields& item, ResponseStore& store, std::set<std::string>& seen) {
+  if (item.Text("type", "message") != "item_reference") return {};
+  const std::string id = item.Text("id");
+  Json found = store.FindItem(id);
+  if (found.is_null())
+    throw BadField(item.Path("id"), "item_not_found", "there is no item {} any more", id.substr(0, 100));
+  if (!seen.insert(id).second) throw BadField(item.Path("id"), "invalid_value", "found {} twice", id);
+  return found;
+}
+
+void ParseInput(const JsonFields& fields, ResponseStore& store, Json& chat) {
   const Json& input = fields.Get("input");
   if (input.is_string()) {
     chat.push_back({{"role", "user"}, {"content", input}});
@@ -67,7 +82,12 @@ void ParseInput(const JsonFields& fields, Json& chat) {
   }
   if (!input.is_array() || input.size() > kMaxMessages)
     FailField("input", input, fmt::format("a text, or a list of up to {} items", kMaxMessages));
-  for (size_t i = 0; i < input.size(); ++i) AddItem(fields.Entry("input", i, input[i]), chat);
+  std::set<std::string> seen;
+  for (size_t i = 0; i < input.size(); ++i) {
+    const JsonFields item = fields.Entry("input", i, input[i]);
+    const Json referred = Referred(item, store, seen);
+    AddItem(referred.is_null() ? item : fields.Entry("input", i, referred), chat);
+  }
   if (chat.empty()) FailField("input", input, "a text, or a list of items");
 }
 
@@ -139,7 +159,7 @@ ResponseRequest ParseResponseRequest(std::string_view body, ResponseStore& store
     }
     request.chat = std::move(found->chat);
   }
-  ParseInput(fields, request.chat);
+  ParseInput(fields, store, request.chat);
   request.instructions = fields.Text("instructions");
   request.tools = ParseTools(fields, /*nested=*/false);
   request.thoughts = ParseReasoning(fields);

@@ -126,7 +126,10 @@ class ResponseReply : public ReplySource {
     Json message = Json::parse(Dump(answer_.Message()));  // in UTF-8
     message.erase("refusal");
     chat.push_back(std::move(message));
-    store_.Put({.id = id_, .body = Dump(response), .chat = std::move(chat)});
+    store_.Put({.id = id_,
+                .body = Dump(response),
+                .chat = std::move(chat),
+                .output = Json::parse(Dump(response["output"]))});
   }
 
   ResponseStore& store_;

@@ -62,6 +62,22 @@ TEST_F(ResponsesTest, GoesOnFromTheLastOne) {
   EXPECT_EQ(Call(GetResponse, "", {{"id", unkept["id"]}}).status, 404);
 }
 
+// As clients do that send a chat anew, but not what the server has.
+TEST_F(ResponsesTest, TakesItemsByReference) {
+  const Json user = {{"role", "user"}, {"content", "a"}};
+  const Json more = {{"role", "user"}, {"content", "c"}};
+  const Json first = Post(CreateResponse, Body());
+  const Json reference = {{"type", "item_reference"}, {"id", first["output"][0]["id"]}};
+  const Json second = Post(CreateResponse, Body({{"input", {user, reference, more}}}));
+  EXPECT_EQ(TextOf(second), Chat({user, {{"role", "assistant"}, {"content", TextOf(first)}}, more}));
+  EXPECT_EQ(Refused(CreateResponse, Body({{"input", {reference, reference}}}).dump())["param"],
+            "input[1].id");
+  Call(DeleteResponse, "", {{"id", first["id"]}});
+  const Json gone = Refused(CreateResponse, Body({{"input", {user, reference}}}).dump());
+  EXPECT_EQ(gone["param"], "input[1].id");
+  EXPECT_EQ(gone["code"], "item_not_found");
+}
+
 TEST_F(ResponsesTest, StreamsEventsInTheirOrder) {
   const std::vector<Json> events = Stream(CreateResponse, Body());
   std::vector<std::string> types;
@@ -86,7 +102,8 @@ TEST_F(ResponsesTest, StreamsEventsInTheirOrder) {
 TEST_F(ResponsesTest, RefusesByName) {
   const std::pair<const char*, Json> wrong[] = {
       {"input", {{"input", nullptr}}},
-      {"input[0].type", {{"input", {{{"type", "item_reference"}, {"id", "x"}}}}}},
+      {"input[0].type", {{"input", {{{"type", "computer_call"}, {"id", "x"}}}}}},
+      {"input[0].id", {{"input", {{{"type", "item_reference"}, {"id", "x"}}}}}},
       {"input[0].output[0].type",
        {{"input", {{{"type", "function_call_output"}, {"output", {{{"type", "input_image"}}}}}}}}},
       {"input[0].arguments", {{"input", {{{"type", "function_call"}, {"name", "f"}, {"arguments", "{"}}}}}},
@@ -106,12 +123,16 @@ TEST_F(ResponsesTest, RefusesByName) {
 
 TEST(ResponseStore, ForgetsThoseUsedLongestAgo) {
   ResponseStore store(10000);
-  const auto put = [&](const char* id, size_t bytes) { store.Put({id, std::string(bytes, 'x'), Json()}); };
+  const auto put = [&](const char* id, size_t bytes) {
+    store.Put({id, std::string(bytes, 'x'), Json(), Json::array({{{"id", std::string("item ") + id}}})});
+  };
   put("a", 4000);
   put("b", 4000);
   EXPECT_TRUE(store.Find("a"));
   put("c", 4000);
   EXPECT_FALSE(store.Find("b"));
+  EXPECT_TRUE(store.FindItem("item b").is_null());
+  EXPECT_EQ(store.FindItem("item a")["id"], "item a");
   EXPECT_TRUE(store.Find("a"));
   put("too large", 20000);
   EXPECT_FALSE(store.Find("too large"));

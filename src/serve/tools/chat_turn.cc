@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -45,6 +47,54 @@ void SetEffort(const model::ChatTemplate& chat_template, bool has_thoughts, cons
   } else {
     throw BadField(thoughts.effort_field, "unsupported_parameter",
                    "the chat template of this model reads neither reasoning_effort nor enable_thinking");
+  }
+}
+
+constexpr std::string_view kProbeWord = "quokka";
+
+// Whether the template shows the word in a message, which comes first or after the user's; nothing if it
+// refuses the chat.
+std::optional<bool> Shows(const model::ChatTemplate& chat_template, const Json& message) {
+  model::ChatInput probe;
+  if (message["role"] != "user") probe.messages.push_back({{"role", "user"}, {"content", "a"}});
+  probe.messages.push_back(message);
+  try {
+    return model::JoinParts(chat_template.Format(probe)).find(kProbeWord) != std::string::npos;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+// Templates leave out messages of roles that they do not know, or refuse them.
+void CheckRoles(const model::ChatTemplate& chat_template, const Json& messages) {
+  std::set<std::string> known = {"system", "user", "assistant", "tool"};
+  for (const Json& message : messages) {
+    const std::string& role = message["role"].get_ref<const std::string&>();
+    if (!known.insert(role).second) continue;
+    if (Shows(chat_template, {{"role", role}, {"content", kProbeWord}}).value_or(true)) continue;
+    throw RequestError(
+        400, "messages", "invalid_value",
+        fmt::format("role: found {}, allowed: system, developer, user, assistant and tool; the "
+                    "chat template of this model leaves out messages of others",
+                    role.substr(0, 60)));
+  }
+}
+
+// Who speaks stands before the text, where the template does not show it.
+void FitNames(const model::ChatTemplate& chat_template, Json& messages) {
+  std::map<std::string, bool> shows;  // by role
+  for (Json& message : messages) {
+    const std::string role = message["role"];
+    if (!message.contains("name") || role == "tool") continue;
+    if (!shows.contains(role)) {
+      const Json probe = {{"role", role}, {"content", "a"}, {"name", kProbeWord}};
+      shows[role] = Shows(chat_template, probe).value_or(false);
+    }
+    if (shows[role]) continue;
+    const std::string name = message["name"];
+    message.erase("name");
+    if (message["content"].is_null() || message["content"] == "" || name == role) continue;
+    message["content"] = name + ": " + message["content"].get<std::string>();
   }
 }
 
@@ -135,6 +185,8 @@ void SetTurn(const engine::LocalModel& model, model::ChatInput chat, const ToolR
     throw BadField(thoughts.limit_field, "unsupported_parameter",
                    "the chat template of this model has no thoughts to limit");
   }
+  CheckRoles(chat_template, chat.messages);
+  FitNames(chat_template, chat.messages);
   FitThoughts(chat_template, chat.messages);
   NameResults(chat.messages);
   SetTools(model, tools.definitions, chat);

@@ -267,6 +267,54 @@ TEST_F(OwnToolsTest, TheModelIsToldInOurWords) {
   EXPECT_THAT(prompt, HasSubstr("user\n<tool_response>\ndone\n</tool_response>\n<tool_response>\ntwice\n"));
 }
 
+// What a message has reaches the prompt, or the chat is refused.
+TEST_F(OwnToolsTest, NoArgumentsAreNone) {
+  const Json call = {{"id", "c"}, {"type", "function"}, {"function", {{"name", "turn"}, {"arguments", ""}}}};
+  const Json messages = {{{"role", "user"}, {"content", "a"}},
+                         {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", {call}}},
+                         {{"role", "tool"}, {"tool_call_id", "c"}, {"content", "done"}}};
+  Json explicit_none = messages;
+  explicit_none[1]["tool_calls"][0]["function"]["arguments"] = "{}";
+  const Json more = {{"tool_choice", "none"}, {"max_tokens", 1}};
+  const auto tokens = [&](const Json& chat) {
+    Json body = Body(more);
+    body["messages"] = chat;
+    return Post(ChatCompletions, body)["usage"]["prompt_tokens"];
+  };
+  EXPECT_EQ(tokens(messages), tokens(explicit_none));
+}
+
+TEST_F(OwnToolsTest, NamesAndRolesAreNotLost) {
+  model::ChatInput chat;
+  chat.messages = {{{"role", "user"}, {"name", "Ann"}, {"content", "x"}},
+                   {{"role", "assistant"}, {"name", "assistant"}, {"content", "y"}},
+                   {{"role", "user"}, {"name", "Bo"}, {"content", ""}}};
+  EXPECT_THAT(Prompt(chat, Body({{"tools", nullptr}})),
+              StartsWith("<|im_start|>user\nAnn: x<|im_end|>\n<|im_start|>assistant\ny<|im_end|>\n"
+                         "<|im_start|>user\n<|im_end|>\n"));
+}
+
+class NamedRolesTest : public EndpointRig {
+ protected:
+  NamedRolesTest()
+      : EndpointRig(
+            "{% for m in messages %}{% if m.role in ['user', 'guest'] %}<{{ m.name or m.role }}>"
+            "{{ m.content }}{% endif %}{% endfor %}") {}
+
+  Json Tokens(const Json& messages) {
+    return Post(ChatCompletions, {{"messages", messages}, {"max_tokens", 1}})["usage"]["prompt_tokens"];
+  }
+};
+
+TEST_F(NamedRolesTest, AsTheTemplateShowsThem) {
+  const Json named = {{"role", "user"}, {"name", "Ann"}, {"content", "x"}};
+  EXPECT_EQ(Tokens(Json::array({named})), 7);  // with the token that begins texts
+  EXPECT_EQ(Tokens({named, {{"role", "guest"}, {"content", "y"}}}), 15);
+  const Json unknown = {{"messages", {named, {{"role", "host"}, {"content", "y"}}}}};
+  EXPECT_THAT(Refused(ChatCompletions, unknown.dump())["message"].get<std::string>(),
+              HasSubstr("found host"));
+}
+
 TEST_F(OwnToolsTest, RefusesByName) {
   const auto with_tool = [](const Json& more) {
     Json tool = kTools[0];
