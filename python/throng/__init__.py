@@ -20,6 +20,7 @@ from .frames import Frame
 from .mcp import McpServer
 from .model import Completion, Model
 from .plain import FrozenDict, thaw
+from .posts import Message, Post, PostId
 from .runs import Event, RunResult, agents_at, fork, inject, interview, run
 from .space import Network, Plane, Pos
 from .sweep import SweepResult, SweptRun, sweep
@@ -28,9 +29,9 @@ from .world import Agent, Call, CallError, Intent, Memory, Neighbour, World
 
 __all__ = ["Agent", "Ask", "Call", "CallError", "Change", "CommandTool", "Commit", "Completion", "Embed", "Env",
            "Error", "Event", "Expectation", "Frame", "FrozenDict", "FunctionTool", "Intent", "Lookahead", "McpServer",
-           "Memory", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters", "RunResult", "State", "Stopped",
-           "SweepResult", "SweptRun", "Tool", "ToolError", "VerifyReport", "View", "World", "agents_at", "fork",
-           "inject", "interview", "run", "sweep", "thaw", "tool", "verify"]
+           "Memory", "Message", "Model", "Neighbour", "Network", "Plane", "Pos", "Post", "PostId", "Reporters",
+           "RunResult", "State", "Stopped", "SweepResult", "SweptRun", "Tool", "ToolError", "VerifyReport", "View",
+           "World", "agents_at", "fork", "inject", "interview", "run", "sweep", "thaw", "tool", "verify"]
 
 
 if TYPE_CHECKING:

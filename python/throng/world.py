@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple, Sequence, Union
+from typing import TYPE_CHECKING, Any, Collection, Generator, Iterable, Mapping, NamedTuple, Sequence, Union
 
 from . import _native
 from ._native import Error
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._native import Change, Commit, View
     from .effects import Ask, CommandTool, Embed, FunctionTool, Tool
     from .mcp import McpServer
+    from .posts import Post, PostId
 
     Awaited = Union["Call", Tool, Ask, Embed]  # what a step may yield
 
@@ -34,6 +35,7 @@ class Agent(NamedTuple):
     - ``present``: whether it is there; in ``World.agents``, False for an id that is free for a birth or an arrival
     - ``perception_radius``, ``max_velocity``: in ``World.agents``, None for those of the ``World``; in a step, the
       agent's values
+    - ``follows``: the ids of those whose posts it reads, in a world with posts; ``Intent.follow`` changes it
     """
 
     name: str
@@ -45,6 +47,7 @@ class Agent(NamedTuple):
     present: bool = True
     perception_radius: float | None = None
     max_velocity: float | None = None
+    follows: Collection[int] = ()
 
 
 class Neighbour(NamedTuple):
@@ -166,6 +169,9 @@ class _Unchanged:
     def __repr__(self) -> str:
         return "UNCHANGED"
 
+    def __reduce__(self) -> str:
+        return "UNCHANGED"  # pickled and copied by name: it is compared with `is`
+
 
 UNCHANGED: Any = _Unchanged()
 
@@ -179,7 +185,11 @@ class Intent:
     - ``events``: lines of the chronicle, ``(kind, text)``
     - ``sleep_until``: a step before which the agent does nothing: ``proceed`` is not called for it, its intent in
       ``resolve`` is None, and a cluster that sleeps as a whole costs no time in Python. Whoever changes its mind, in
-      ``resolve`` or ``intervene``, wakes it; so does another agent in its perception radius if it is ``alert``.
+      ``resolve`` or ``intervene``, wakes it; so does another agent in its perception radius, or a message, if it is
+      ``alert``.
+    - ``posts``: texts that its followers will read; ``likes``: posts that it likes; ``messages``: ``(to, text)``;
+      ``follow``, ``unfollow``: whose posts it reads from its next step on, or no longer; ``announce``: texts that all
+      will hear. ``World`` says when.
 
     >>> Intent(pos=(3, 5), status="walking", write={(3, 4): "footprints"}, events=[("move", "to the park")]).status
     'walking'
@@ -192,6 +202,12 @@ class Intent:
     events: Sequence[tuple[str, str]] = ()
     sleep_until: int | None = None
     alert: bool = False
+    posts: Sequence[str] = ()
+    likes: Sequence[Post | PostId] = ()
+    messages: Sequence[tuple[Agent | int, str]] = ()
+    follow: Sequence[Agent | int] = ()
+    unfollow: Sequence[Agent | int] = ()
+    announce: Sequence[str] = ()
 
 
 class World:
@@ -217,8 +233,11 @@ class World:
       None: 1, on networks 0.
     - ``tools``: what agents use with ``throng.Tool``: functions that ``throng.tool`` has made tools, commands
       (``throng.CommandTool``) and servers (``throng.McpServer``)
-    - ``horizon``: the number of steps after which ``commit.announce`` is heard. No two agents are further apart than
-      that. 0: nobody announces anything.
+    - ``horizon``: the number of steps after which announcements are heard, likes count and messages arrive, whoever they
+      are from. No two agents are further apart than that. 0: there are none.
+    - ``post_latency``: the number of steps after which followers read a post; an agent is never further ahead of one whom
+      it follows. 0: nobody posts.
+    - ``post_kept``: the number of steps in which a post can be read
 
     >>> import throng
     >>> class Walkers(throng.World):
@@ -245,6 +264,8 @@ class World:
     perception_radius: float | None = None
     max_velocity: float | None = None
     horizon: int = 0
+    post_latency: int = 0
+    post_kept: int = 24
     tools: Sequence[FunctionTool | CommandTool | McpServer] = ()
 
     def agents(self) -> Iterable[Agent]:
@@ -299,6 +320,18 @@ class World:
                     commit.write(pos, text)
                 for kind, text in intent.events:
                     commit.event(agent, kind, text)
+                for text in intent.posts:
+                    commit.post(agent, text)
+                for post in intent.likes:
+                    commit.like(agent, post)
+                for to, text in intent.messages:
+                    commit.send(agent, to, text)
+                for whom in intent.follow:
+                    commit.follow(agent, whom)
+                for whom in intent.unfollow:
+                    commit.unfollow(agent, whom)
+                for text in intent.announce:
+                    commit.announce(agent, text)
         return None
 
     def links(self) -> Iterable[tuple[int, int, int]]:

@@ -59,6 +59,9 @@ struct BoardContents {
   std::vector<Sent> sent;    // ordered by `from`, receiver, sender
 };
 
+// Of a post or a message, in bytes: many people hold each, and more of it would fill no prompt.
+constexpr size_t kLongestText = 65536;
+
 class PostBoard {
  public:
   // Throws kInvalid for a negative latency, or posts kept for less than a step.
