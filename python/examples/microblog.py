@@ -97,8 +97,8 @@ class Microblog(throng.World):
 def table(result):
     followers = collections.Counter(whom for agent in result.agents for whom in agent.follows)
     posts = collections.Counter(event.agent for event in result.events if event.kind == "post")
-    likes = collections.Counter(int(re.search(r"of agent (\d+)", event.text)[1])
-                                for event in result.events if event.kind == "like")
+    # "post 0 of agent 3 in step 12: +1"
+    likes = collections.Counter(int(event.text.split()[4]) for event in result.events if event.kind == "like")
     return throng.Frame.of(("name", "follows", "followers", "posts", "likes"),
                            ((agent.name, len(agent.follows), followers[agent.id], posts[agent.id], likes[agent.id])
                             for agent in result.agents))
