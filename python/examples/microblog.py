@@ -15,16 +15,20 @@ import common
 import throng
 
 TOPICS = ["music", "bread", "football", "gardens", "books", "trains", "the sea", "politics"]
-ACTIONS = ["post", "like", "repost", "reply", "follow", "unfollow", "nothing"]
 FEED = 20
-ANSWER = {"type": "object", "required": ["action", "number", "text"],
-          "properties": {"action": {"enum": ACTIONS}, "number": {"type": "integer", "minimum": 1, "maximum": FEED},
-                         "text": {"type": "string", "maxLength": 40}}}
 EDITOR = 0  # what this one posts is a headline: a global variable, which everybody knows
 
 
 def topic_of(person):
     return TOPICS[person % len(TOPICS)]
+
+
+def form(num_posts):
+    """The form of an answer to so many posts."""
+    actions = ["post", "nothing"] + ["like", "repost", "reply", "follow", "unfollow"] * (num_posts > 0)
+    number = {"type": "integer", "minimum": 1, "maximum": max(num_posts, 1)}
+    return {"type": "object", "required": ["action", "number", "text"],
+            "properties": {"action": {"enum": actions}, "number": number, "text": {"type": "string", "maxLength": 40}}}
 
 
 def origin(post):
@@ -46,7 +50,7 @@ class Microblog(throng.World):
         for i in range(self.width):
             dice = random.Random(i)
             # Some follow many, and some are often there; small numbers are popular.
-            count = min(int(5 / max(dice.random(), 0.001) ** 0.5), self.width)
+            count = min(int(8 / max(dice.random(), 0.001) ** 0.5), self.width)
             follows = {int(self.width * dice.random() ** 3) for _ in range(count)} - {i}
             active = min(0.5, 0.06 / max(dice.random(), 0.001) ** 0.5)
             yield throng.Agent(f"person {i}", (i, 0), mind=active, follows=follows)
@@ -71,15 +75,16 @@ class Microblog(throng.World):
         lines += [f"{message.name} writes to you: {message.text}" for message in messages]
         answer = yield throng.Call(
             f"You are {agent.name} and like {topic_of(agent.id)}. You read:\n" + "\n".join(lines or ["nothing yet"]) +
-            "\nPost something, or like, repost or reply to a post by its number, follow or unfollow its author, or do nothing.",
-            json_schema=ANSWER, temperature=1.0, max_tokens=120, function="react")
+            "\nPost something, or like, repost or reply to a post by its number, follow or unfollow its author, or do "
+            "nothing.",
+            json_schema=form(len(feed)), temperature=1.0, max_tokens=120, function="react")
         return self.intent(agent, feed, **answer.json())
 
     def intent(self, agent, feed, action, number, text):
         if action == "post":
             text = f"{topic_of(agent.id)}: {text}"
             return throng.Intent(status=action, posts=[text], announce=[text] if agent.id == EDITOR else [])
-        if action == "nothing" or number > len(feed):
+        if action == "nothing":
             return None
         post = feed[number - 1]
         source, text_of_source = origin(post)
