@@ -37,8 +37,8 @@ py::str PythonChange::Cell(py::handle pos) const {
 void PythonChange::SetMind(py::handle agent, py::handle mind) {
   const sim::AgentId id = ToAgentId(agent);
   const PlainMind& before = MindOf(id);
-  Get().SetMind(id, std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id),
-                                                before.GetFollowing()));
+  Get().SetMind(
+      id, std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id), before.GetFollowing()));
 }
 
 void PythonChange::Write(py::handle pos, py::handle text) {

@@ -20,8 +20,8 @@ enum Reads : uint8_t {
   kReadsNeighbours = 1,
   kReadsAnnounced = 2,
   kReadsCells = 4,
-  kReadsPosts = 8,      // all that the agent may read, with their likes
-  kReadsLikes = 16,     // of any other post; never sent before it is asked for
+  kReadsPosts = 8,   // all that the agent may read, with their likes
+  kReadsLikes = 16,  // of any other post; never sent before it is asked for
   kReadsMessages = 32,
 };
 
@@ -108,7 +108,8 @@ void Fields(Archive& archive, sim::Message& message) {
 }
 template <typename Archive>
 void Fields(Archive& archive, python::Sight& sight) {
-  archive(sight.has, sight.neighbours, sight.announced, sight.cells, sight.posts, sight.likes, sight.messages);
+  archive(sight.has, sight.neighbours, sight.announced, sight.cells, sight.posts, sight.likes,
+          sight.messages);
 }
 template <typename Archive>
 void Fields(Archive& archive, python::Fault& fault) {

@@ -19,7 +19,8 @@ struct Sleep {
   bool alert = false;
 };
 
-// The ids of those whose posts an agent reads. Shared by the versions of its mind in which they do not change.
+// The ids of those whose posts an agent reads. Shared by the versions of its mind in which they do not
+// change.
 class Following {
  public:
   // Null for no ids. They may come in any order, and repeated.

@@ -30,8 +30,9 @@ int64_t ReadScore(py::handle score, const sim::PostId& post) {
   const bool failed = number == -1 && PyErr_Occurred() != nullptr;
   if (failed) PyErr_Clear();
   if (failed || std::isnan(number)) {
-    ThrowWrongType(fmt::format("the score of post {} of agent {} in step {}", post.number, post.by, post.step),
-                   score, "a number");
+    ThrowWrongType(
+        fmt::format("the score of post {} of agent {} in step {}", post.number, post.by, post.step), score,
+        "a number");
   }
   return InOrder(number);
 }
@@ -133,17 +134,22 @@ void AddView(py::module_& module) {
       .def("announced", &PythonView::Announced, py::arg("known") = 0,
            "What all agents have been told up to this step, as (step, text), but the first `known` of it.")
       .def("feed", &PythonView::Feed, py::arg("most"), py::arg("score") = py::none(),
-           "The `most` posts with the highest scores, best first, among those of all whom the agent follows, as "
-           "throng.Post; of equal ones the newer first, then the one with the smaller author. `score` is a function "
-           "of a throng.Post that returns a number, and depends on nothing but the post, the view and the agent; "
+           "The `most` posts with the highest scores, best first, among those of all whom the agent follows, "
+           "as "
+           "throng.Post; of equal ones the newer first, then the one with the smaller author. `score` is a "
+           "function "
+           "of a throng.Post that returns a number, and depends on nothing but the post, the view and the "
+           "agent; "
            "None: the newest come first. A feed by likes: view.feed(20, view.likes).")
       .def("posts", &PythonView::Posts, py::arg("author"),
            "What one whom the agent follows, or the agent itself, has posted, as throng.Post, oldest first.")
       .def("likes", &PythonView::Likes, py::arg("post"),
-           "How many likes any post has, a throng.Post or its id: those of World.horizon steps ago and earlier. 0 "
+           "How many likes any post has, a throng.Post or its id: those of World.horizon steps ago and "
+           "earlier. 0 "
            "once the post can no longer be read.")
       .def("messages", &PythonView::Messages,
-           "What was sent to the agent World.horizon steps ago, as throng.Message, ordered by sender. It is there "
+           "What was sent to the agent World.horizon steps ago, as throng.Message, ordered by sender. It is "
+           "there "
            "in this step only.")
       .def_property_readonly("random", &PythonView::Random,
                              "A random.Random of this agent and step: it draws the same numbers in every "

@@ -23,8 +23,7 @@ namespace {
 
 bool IsAsleep(const sim::View& view) {
   const Sleep& sleep = AsPlain(view.SelfMind()).GetSleep();
-  return view.Now() < sleep.until &&
-         (!sleep.alert || (view.Neighbours().empty() && view.Messages().empty()));
+  return view.Now() < sleep.until && (!sleep.alert || (view.Neighbours().empty() && view.Messages().empty()));
 }
 
 const PythonIntent* IntentOf(const sim::Member& member) {
@@ -137,7 +136,8 @@ void PythonWorld::ReadFollows(const std::vector<py::object>& follows) {
 
 sim::AgentId PythonWorld::ToFollowed(py::handle whom, sim::AgentId agent, std::string_view what) const {
   if (posts_.latency == 0) {
-    throw MakeError(ErrorCode::kInvalid, "{}: there are no posts to follow, as World.post_latency is 0", what);
+    throw MakeError(ErrorCode::kInvalid, "{}: there are no posts to follow, as World.post_latency is 0",
+                    what);
   }
   const sim::AgentId id = ToAgentId(whom);
   if (id >= NumAgents()) {
@@ -145,8 +145,8 @@ sim::AgentId PythonWorld::ToFollowed(py::handle whom, sim::AgentId agent, std::s
                     NumAgents() - 1);
   }
   if (id == agent) {
-    throw MakeError(ErrorCode::kInvalid, "{}: agent {} itself; allowed are others (it may always read its own posts)",
-                    what, id);
+    throw MakeError(ErrorCode::kInvalid,
+                    "{}: agent {} itself; allowed are others (it may always read its own posts)", what, id);
   }
   return id;
 }
