@@ -67,7 +67,8 @@ class People(throng.World):
             change.add(13, (13, 0), mind={"read": 1}, follows=(1, 2))
         elif what == "follow":
             change.follow(1, 13)
-            change.unfollow(2, sorted(change.agent(2).follows)[0])
+            for whom in change.agent(2).follows[:1]:
+                change.unfollow(2, whom)
             change.set_mind(3, {"read": 5})
 
 
@@ -120,6 +121,22 @@ class Ranked(Scripted):
         return Intent(posts=["a"] if agent.name == "Cleo" else [])
 
 
+class Counted(Scripted):
+    """Cleo posts, Ben likes that in each step from 3 on, and Ann ranks it by a `score`, which gets the view and the post."""
+
+    def __init__(self, score):
+        super().__init__(None, post_kept=30, horizon=3)
+        self.score = score
+
+    def proceed(self, view, agent):
+        yield throng.Call(f"{agent.name} {view.step}", max_tokens=30 if agent.name == "Ben" else 4)
+        if agent.name == "Ann":
+            return Intent(status="".join(post.text for post in view.feed(1, lambda post: self.score(view, post))))
+        if agent.name == "Ben":
+            return Intent(likes=[PostId(2, 0, 0)] if view.step >= 3 else [])
+        return Intent(posts=["a", "b"] if view.step == 0 else [])
+
+
 class ModesTest(unittest.TestCase):
     def test_every_order_leaves_the_same_hash(self):
         report = throng.verify(People, SLOW, steps=16, shuffled=2, events=EVENTS)
@@ -134,6 +151,43 @@ class ModesTest(unittest.TestCase):
         for mode in ("lockstep", "speculative"):
             shared = throng.run(People(), SLOW, steps=14, events=EVENTS, mode=mode, workers=2)
             self.assertEqual((shared.hash, shared.agents, shared.events), (alone.hash, alone.agents, alone.events))
+
+    def test_what_a_ranking_raises_on_a_guess_costs_only_the_guess(self):
+        raised = []
+
+        def score(view, post):
+            likes = view.likes(post)
+            if post.text == "a" and likes < view.step - 5:  # guesses do not know the likes of the last steps
+                raised.append(view.step)
+                raise ValueError("too few")
+            return likes
+
+        hashes = {throng.run(Counted(score), SLOW, steps=20, mode=mode).hash for mode in ("lockstep", "speculative")}
+        self.assertEqual(len(hashes), 1)
+        self.assertGreater(len(raised), 0)
+
+    def test_verify_finds_a_ranking_that_is_not_pure(self):
+        calls = []
+
+        def score(view, post):
+            calls.append(post)
+            return len(calls) // 7 % 2 if post.text == "a" else 0.5
+
+        self.assertFalse(throng.verify(lambda: Counted(score), SLOW, steps=12, shuffled=1))
+
+    def test_an_env_shows_feeds(self):
+        class Seen(Ranked):
+            def proceed(self, view, agent):
+                return Intent(posts=[f"{agent.name} {view.step}"])
+
+            def observe(self, view, agent):
+                return [post.text for post in view.feed(2)]
+
+        env = throng.Env(Seen(""), "fake")
+        env.reset()
+        for _ in range(3):
+            observations = env.step({})[0]
+        self.assertEqual(observations, {"Ann": ["Ben 1", "Cleo 1"], "Ben": ["Cleo 1", "Cleo 0"], "Cleo": []})
 
     @unittest.skipUnless(redis_rig.has_redis(), "redis-server is not installed")
     def test_so_do_workers_by_way_of_redis(self):
