@@ -345,7 +345,7 @@ class RefusalsTest(unittest.TestCase):
         self.refuse("View.likes: there are no likes and messages, as World.horizon is 0",
                     read=lambda view: view.likes(PostId(1, 0, 0)), horizon=0)
         self.refuse("View.messages: there are no", read=lambda view: view.messages(), horizon=0)
-        with self.assertRaisesRegex(throng.Error, "Agent.follows of Ann: there are no posts to follow, as World.post_latency is 0"):
+        with self.assertRaisesRegex(throng.Error, r"agent 0 \(Ann\): follows: there are no posts to follow, as World.post_latency is 0"):
             run_scripted(lambda *_: None, post_latency=0)
         with mock.patch.object(Scripted, "agents", lambda self: [Agent("Ann", (0, 0)), Agent("Ben", (1, 0))]):
             self.refuse("View.feed: there are no posts", read=lambda view: view.feed(3), post_latency=0)
@@ -354,12 +354,17 @@ class RefusalsTest(unittest.TestCase):
         self.refuse("posts of latency -1", post_latency=-1)
         self.refuse("World.post_kept is 'long', allowed is a number of steps", post_kept="long")
         self.refuse("posts of latency 2, kept for 0 steps", post_kept=0)
+        self.refuse("posts of latency 2, kept for 2147483647 steps; allowed are 0 to 268435456, and 1 to 268435456",
+                    post_kept=2 ** 31 - 1)
+        self.refuse("horizon 268435457; allowed is 0 to 268435456", horizon=2 ** 28 + 1)
+        self.assertEqual(run_scripted(lambda *_: Intent(posts=["a"]), steps=4, post_kept=2 ** 28, horizon=2 ** 28).step_hashes[3],
+                         run_scripted(lambda *_: Intent(posts=["a"]), steps=4).step_hashes[3])
 
     def test_whom_agents_follow_at_first_is_checked(self):
-        for follows, words in (((5,), "Agent.follows of Ben: there is no agent 5; the world has ids from 0 to 1"),
-                               ([1], "Agent.follows of Ben: agent 1 itself"),
-                               ("Ann", "Agent.follows of Ben is 'Ann', allowed is a list of agents or their ids"),
-                               (3, "Agent.follows of Ben is 3, allowed is a list"),
+        for follows, words in (((5,), r"agent 1 \(Ben\): follows: there is no agent 5; the world has ids from 0 to 1"),
+                               ([1], r"agent 1 \(Ben\): follows: agent 1 itself"),
+                               ("Ann", r"agent 1 \(Ben\): follows is 'Ann', allowed is a list of agents or their ids"),
+                               (3, r"agent 1 \(Ben\): follows is 3, allowed is a list"),
                                ([None], "agent is None, allowed is an agent, or its id")):
             people = [Agent("Ann", (0, 0)), Agent("Ben", (1, 0), follows=follows)]
             with mock.patch.object(Scripted, "agents", lambda self: people), self.assertRaisesRegex(throng.Error, words):

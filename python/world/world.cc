@@ -130,7 +130,8 @@ void PythonWorld::ReadFollows(const std::vector<py::object>& follows) {
   for (sim::AgentId id = 0; id < NumAgents(); ++id) {
     sim::MindPtr& mind = agents_[id].mind;
     mind = std::make_shared<PlainMind>(
-        AsPlain(mind), ReadFollowing(follows[id], id, fmt::format("Agent.follows of {}", AgentName(id))));
+        AsPlain(mind),
+        ReadFollowing(follows[id], id, fmt::format("agent {} ({}): follows", id, AgentName(id))));
   }
 }
 

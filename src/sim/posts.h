@@ -64,7 +64,7 @@ constexpr size_t kLongestText = 65536;
 
 class PostBoard {
  public:
-  // Throws kInvalid for a negative latency, or posts kept for less than a step.
+  // Throws kInvalid for a negative latency, posts kept for less than a step, and either beyond kMostDelay.
   PostBoard(AgentId agents, const PostRules& rules);
 
   const PostRules& GetRules() const { return rules_; }
