@@ -338,6 +338,10 @@ class RefusalsTest(unittest.TestCase):
         self.refuse("sends a message to agent 3, but the world has ids from 0 to 2", Intent(messages=[(3, "hi")]))
         self.refuse("Commit.like: post is 'a post', allowed is a throng.Post, or its id", Intent(likes=["a post"]))
         self.refuse("likes post 0 of agent 1 in step 2, but nobody can have read", Intent(likes=[PostId(1, 2, 0)]))
+        for name, value in (("posts", "hello"), ("posts", None), ("likes", PostId(1, 0, 0)), ("likes", throng.Post(1, "", "")),
+                            ("follow", 0), ("unfollow", Agent("Ben", (1, 0))), ("announce", "hello"), ("messages", "hello")):
+            self.refuse(rf"Intent.{name} of agent 0 \(Ann\) is .*, allowed is a list", Intent(**{name: value}))
+        self.refuse(r"Intent.messages of agent 0 \(Ann\) has 1, allowed is \(to, text\)", Intent(messages=(1, "hi")))
         self.refuse("likes post 0 of agent 9", Intent(likes=[PostId(9, 0, 0)]))
 
     def test_worlds_without_posts_or_a_horizon_say_so(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Collection, Generator, Iterable, Mapping, NamedTuple, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Collection, Generator, Iterable, Mapping, NamedTuple, Sequence, Union
 
 from . import _native
 from ._native import Error
@@ -202,12 +202,12 @@ class Intent:
     events: Sequence[tuple[str, str]] = ()
     sleep_until: int | None = None
     alert: bool = False
-    posts: Sequence[str] = ()
-    likes: Sequence[Post | PostId] = ()
-    messages: Sequence[tuple[Agent | int, str]] = ()
-    follow: Sequence[Agent | int] = ()
-    unfollow: Sequence[Agent | int] = ()
-    announce: Sequence[str] = ()
+    posts: Collection[str] = ()
+    likes: Collection[Post | PostId] = ()
+    messages: Collection[tuple[Agent | int, str]] = ()
+    follow: Collection[Agent | int] = ()
+    unfollow: Collection[Agent | int] = ()
+    announce: Collection[str] = ()
 
 
 class World:
@@ -306,6 +306,9 @@ class World:
                         commit.move(agent, agent.intent)
                         taken.add(agent.intent)
         """
+        writes: Sequence[tuple[str, Callable[[Agent, Any], Any]]] = (
+            ("posts", commit.post), ("likes", commit.like), ("follow", commit.follow), ("unfollow", commit.unfollow),
+            ("announce", commit.announce))
         for agent in members:
             for intent in _as_list(agent):
                 if intent.pos is not None:
@@ -320,18 +323,14 @@ class World:
                     commit.write(pos, text)
                 for kind, text in intent.events:
                     commit.event(agent, kind, text)
-                for text in intent.posts:
-                    commit.post(agent, text)
-                for post in intent.likes:
-                    commit.like(agent, post)
-                for to, text in intent.messages:
-                    commit.send(agent, to, text)
-                for whom in intent.follow:
-                    commit.follow(agent, whom)
-                for whom in intent.unfollow:
-                    commit.unfollow(agent, whom)
-                for text in intent.announce:
-                    commit.announce(agent, text)
+                for name, write in writes:
+                    for item in _items(agent, intent, name):
+                        write(agent, item)
+                for message in _items(agent, intent, "messages"):
+                    if not isinstance(message, (tuple, list)) or len(message) != 2:
+                        raise Error(f"Intent.messages of agent {agent.id} ({agent.name}) has {message!r}, allowed is "
+                                    "(to, text)")
+                    commit.send(agent, *message)
         return None
 
     def links(self) -> Iterable[tuple[int, int, int]]:
@@ -420,6 +419,14 @@ class World:
         """Everything else the world depends on, as plain data. A journal cannot be resumed with a world whose
         parameters differ."""
         return None
+
+
+def _items(agent: Agent, intent: Intent, name: str) -> Collection:
+    """What a list of an intent holds. One text, post or agent instead of a list would be taken apart."""
+    value: Any = getattr(intent, name)
+    if value == () or (isinstance(value, Collection) and not isinstance(value, str) and not hasattr(value, "_fields")):
+        return value
+    raise Error(f"Intent.{name} of agent {agent.id} ({agent.name}) is {value!r}, allowed is a list")
 
 
 def _as_list(agent: Agent) -> Sequence[Intent]:
