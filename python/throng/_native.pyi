@@ -5,12 +5,13 @@ from typing import Any, Callable, Iterable, Sequence, overload
 
 import numpy
 
+from .calls import Call
 from .effects import Ask, Embed, FunctionTool, Tool
 from .model import Completion
 from .posts import Message, Post, PostId
 from .runs import Event
 from .space import Position
-from .world import Agent, Call, Neighbour
+from .world import Agent, Neighbour
 
 __version__: str
 

@@ -84,7 +84,7 @@ void Steps::HandleException() {
   try {
     throw;
   } catch (const py::error_already_set& raised) {
-    if (!raised.matches(py::module_::import("throng.world").attr("CallError"))) failure_.Keep(Where());
+    if (!raised.matches(py::module_::import("throng.calls").attr("CallError"))) failure_.Keep(Where());
     const py::object& error = raised.value();
     fall_back_.emplace();
     const py::object agent = error.attr("agent");
@@ -152,7 +152,7 @@ py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) {
   failed_call_ = sim::CallOf(answers[*first]);
   const auto& [agent, function, kind] = asked_[*first];
   const py::object error_class = kind == llm::Kind::kModel
-                                     ? py::module_::import("throng.world").attr("CallError")
+                                     ? py::module_::import("throng.calls").attr("CallError")
                                      : py::module_::import("throng.effects").attr("ToolError");
   return error_class(errors[*first], "code"_a = CodeOf(answers[*first]), "answers"_a = completions,
                      "errors"_a = errors, "agent"_a = agent, "function"_a = function);
@@ -198,7 +198,7 @@ Steps::Call Steps::ReadYieldedItem(py::handle item) {
   const auto made = std::find_if(made_.rbegin(), made_.rend(),
                                  [&](const MadeCall& known) { return known.call == item.ptr(); });
   if (made != made_.rend()) made->yielded = true;
-  if (py::isinstance(item, py::module_::import("throng.world").attr("Call"))) return ReadCall(item);
+  if (py::isinstance(item, py::module_::import("throng.calls").attr("Call"))) return ReadCall(item);
   if (py::isinstance(item, py::module_::import("throng.effects").attr("Tool"))) return ReadTool(item);
   if (py::isinstance(item, py::module_::import("throng.effects").attr("Ask"))) return ReadAsk(item);
   if (py::isinstance(item, py::module_::import("throng.effects").attr("Embed"))) return ReadEmbed(item);
