@@ -27,7 +27,7 @@ MOCK = ROOT.parent / "shared" / "cases" / "mock_openai.py"
 # Example: agents, steps, rows of its table at least. Small, because a model of a few megabytes answers on two cores.
 SIZES = {"tournament": (6, 10, 6), "feed": (24, 3, 3), "epidemic": (60, 6, 6), "market": (14, 6, 0), "town": (4, 8, 4),
          "civil_violence": (24, 5, 5), "reddit": (12, 3, 0), "pub": (8, 2, 16),
-         "election": (24, 13, 13), "classroom": (31, 4, 4), "newsroom": (16, 4, 3)}
+         "election": (24, 13, 13), "classroom": (31, 4, 4), "microblog": (30, 8, 30), "newsroom": (16, 4, 3)}
 
 # What a mode of the server that misbehaves must come to: "done", or words of the server that the message holds.
 MODES = {

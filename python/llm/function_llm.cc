@@ -27,7 +27,7 @@ class FunctionLlm : public llm::Llm {
  public:
   explicit FunctionLlm(py::object function)
       : function_(std::move(function)),
-        call_class_(py::module_::import("throng.world").attr("Call")),
+        call_class_(py::module_::import("throng.calls").attr("Call")),
         completion_class_(py::module_::import("throng.model").attr("Completion")) {}
 
   double Now() const override {

@@ -27,9 +27,11 @@
 #include "python/workers/bind_workers.h"
 #include "python/workers/steps_elsewhere.h"
 #include "python/world/call_table.h"
+#include "python/world/commit.h"
 #include "python/world/reporter.h"
 #include "python/world/steps.h"
 #include "python/world/tools.h"
+#include "python/world/view.h"
 #include "python/world/world.h"
 #include "sim/run/run.h"
 #include "workers/workers_llm.h"
@@ -284,68 +286,6 @@ py::dict Run(const py::object& world_object, const py::dict& keywords) {
     failure.Raise(error);
     throw;
   }
-}
-
-void AddView(py::module_& module) {
-  py::class_<PythonView, std::shared_ptr<PythonView>>(
-      module, "View",
-      "What one agent may read in one step: the state at the start of the step, within its perception "
-      "radius.\n"
-      "\n"
-      "    def proceed(self, view, agent):\n"
-      "        for other in view.neighbours():\n"
-      "            print(view.step, agent.name, 'sees', other.name, 'at', other.pos, other.status)\n"
-      "        print(view.cell(agent.pos), view.random.random())")
-      .def_property_readonly("step", &PythonView::Now, "The step that runs, from 0 on.")
-      .def("neighbours", &PythonView::Neighbours,
-           "The other agents within the perception radius, as throng.Neighbour, ordered by id.")
-      .def("cell", &PythonView::Cell, py::arg("pos"),
-           "The text that was written there, '' if nothing was; pos lies within the perception radius.")
-      .def("announced", &PythonView::Announced, py::arg("known") = 0,
-           "What all agents have been told up to this step, as (step, text), but the first `known` of it.")
-      .def_property_readonly("random", &PythonView::Random,
-                             "A random.Random of this agent and step: it draws the same numbers in every "
-                             "mode. Use no other source "
-                             "of chance in a world.");
-}
-
-void AddCommit(py::module_& module) {
-  py::class_<PythonCommit, std::shared_ptr<PythonCommit>>(
-      module, "Commit",
-      "The writes of one cluster's step, all visible from the next step on. An agent is named by its id, or "
-      "by "
-      "the throng.Agent.\n\n"
-      "    def resolve(self, step, members, commit):\n"
-      "        for agent in members:\n"
-      "            commit.move(agent, agent.intent)\n"
-      "            commit.write(agent.pos, agent.name + ' was here')")
-      .def_property_readonly("step", &PythonCommit::Now, "The step that runs, from 0 on.")
-      .def("cell", &PythonCommit::Cell, py::arg("pos"),
-           "The text that was written there before this step, '' if nothing was; pos lies within the "
-           "perception "
-           "radius of a member that is awake.")
-      .def("move", &PythonCommit::Move, py::arg("agent"), py::arg("pos"),
-           "Moves a member, by max_velocity at most.")
-      .def("set_status", &PythonCommit::SetStatus, py::arg("agent"), py::arg("status"),
-           "What others see that a member is doing, in a few words.")
-      .def("set_mind", &PythonCommit::SetMind, py::arg("agent"), py::arg("mind"),
-           "What a member knows and plans, instead of what it was: plain data, which is frozen.")
-      .def("sleep", &PythonCommit::SleepUntil, py::arg("agent"), py::arg("until"), py::arg("alert") = false,
-           "A member does nothing before step `until`; see throng.Intent.")
-      .def("write", &PythonCommit::Write, py::arg("pos"), py::arg("text"),
-           "Writes into a cell within max_velocity of where a member started.")
-      .def("event", &PythonCommit::AddEvent, py::arg("agent"), py::arg("kind"), py::arg("text"),
-           "Adds a line to the chronicle of the run: kind is a word such as 'say'.")
-      .def(
-          "birth", &PythonCommit::Birth, py::arg("id"), py::arg("pos"), py::arg("status") = "",
-          py::arg("mind") = py::none(),
-          "An id of World.agents() that was nobody's so far becomes an agent, within max_velocity of where a "
-          "member started; it does the next step. Every parent needs ids of its own for its children.")
-      .def("remove", &PythonCommit::Remove, py::arg("agent"), "This is the last step of a member.")
-      .def("announce", &PythonCommit::Announce, py::arg("agent"), py::arg("text"),
-           "All agents hear it from World.horizon steps after this one on.")
-      .def_property_readonly("random", &PythonCommit::Random,
-                             "A random.Random of this cluster and step: the same numbers in every mode.");
 }
 
 }  // namespace

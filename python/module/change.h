@@ -22,12 +22,16 @@ class PythonChange {
   pybind11::str Cell(pybind11::handle pos) const;
   void SetMind(pybind11::handle agent, pybind11::handle mind);
   void Write(pybind11::handle pos, pybind11::handle text);
-  void Add(pybind11::handle id, pybind11::handle pos, pybind11::handle status, pybind11::handle mind);
+  void Add(pybind11::handle id, pybind11::handle pos, pybind11::handle status, pybind11::handle mind,
+           pybind11::handle follows);
   void Remove(pybind11::handle agent);
   void Announce(pybind11::handle text);
+  void Follow(pybind11::handle agent, pybind11::handle whom);
+  void Unfollow(pybind11::handle agent, pybind11::handle whom);
 
  private:
   sim::Change& Get() const;
+  const PlainMind& MindOf(sim::AgentId agent) const;  // of one who is there
 
   const PythonWorld* world_;
   sim::Change* change_;

@@ -33,6 +33,7 @@ CASES = {
     "pub": (12, 4, ["step", "player", "outcome", "what"], 1.05, 1.1),
     "election": (60, 14, ["step", "popular", "ordinary"], 1.02, 1.01),
     "classroom": (62, 12, ["step", *(f"row {row}" for row in range(1, 6))], 1.0, 0.99),
+    "microblog": (60, 24, ["name", "follows", "followers", "posts", "likes"], 1.4, 1.4),
     "newsroom": (32, 8, ["step", "alone", "reads"], 1.0, 1.0),
 }
 PORTS = ("civil_violence", "reddit", "pub", "tournament")

@@ -116,6 +116,10 @@ class StubTest(unittest.TestCase):
 
 
 class PickleTest(unittest.TestCase):
+    def test_intents_keep_what_they_leave_as_it_is(self):
+        for made in (pickle.loads(pickle.dumps(throng.Intent(status="x"))), copy.deepcopy(throng.Intent(status="x"))):
+            self.assertIs(made.mind, throng.Intent().mind)
+
     def test_results_pickle(self):
         class Keeper(support.Line):
             def agents(self):

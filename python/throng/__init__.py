@@ -13,6 +13,7 @@ that the order of execution changes nothing. ``help(throng.World)`` has an examp
 from typing import TYPE_CHECKING
 
 from ._native import Change, Commit, Error, Stopped, View, __version__
+from .calls import Call, CallError, Memory
 from .data import Reporters, State
 from .effects import Ask, CommandTool, Embed, FunctionTool, Tool, ToolError, tool
 from .foresight import Expectation, Lookahead
@@ -20,17 +21,18 @@ from .frames import Frame
 from .mcp import McpServer
 from .model import Completion, Model
 from .plain import FrozenDict, thaw
+from .posts import Message, Post, PostId
 from .runs import Event, RunResult, agents_at, fork, inject, interview, run
 from .space import Network, Plane, Pos
 from .sweep import SweepResult, SweptRun, sweep
 from .verify import VerifyReport, verify
-from .world import Agent, Call, CallError, Intent, Memory, Neighbour, World
+from .world import Agent, Intent, Neighbour, World
 
 __all__ = ["Agent", "Ask", "Call", "CallError", "Change", "CommandTool", "Commit", "Completion", "Embed", "Env",
            "Error", "Event", "Expectation", "Frame", "FrozenDict", "FunctionTool", "Intent", "Lookahead", "McpServer",
-           "Memory", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters", "RunResult", "State", "Stopped",
-           "SweepResult", "SweptRun", "Tool", "ToolError", "VerifyReport", "View", "World", "agents_at", "fork",
-           "inject", "interview", "run", "sweep", "thaw", "tool", "verify"]
+           "Memory", "Message", "Model", "Neighbour", "Network", "Plane", "Pos", "Post", "PostId", "Reporters",
+           "RunResult", "State", "Stopped", "SweepResult", "SweptRun", "Tool", "ToolError", "VerifyReport", "View",
+           "World", "agents_at", "fork", "inject", "interview", "run", "sweep", "thaw", "tool", "verify"]
 
 
 if TYPE_CHECKING:

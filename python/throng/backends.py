@@ -8,7 +8,7 @@ import queue
 import threading
 from typing import Any, Awaitable, Callable
 
-from .world import Call
+from .calls import Call
 
 
 def is_async(function: Any) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping, Sequence, overload
 
 from . import _native
-from .world import CallError
+from .calls import CallError
 
 EFFECTS = ("pure", "idempotent", "at-commit")
 

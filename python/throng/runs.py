@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Generator, Mapping, NamedTuple, Sequence, Union
 
 from . import _native
+from .calls import Call
 from .data import Collector, Reporters, frames_of
 from .embeddings import Embedder, tool_of
 from .frames import Frame
@@ -15,7 +16,7 @@ from .plain import thaw
 from .record import manifest_of, sources_of
 from .space import Position
 from .workers import crew_of
-from .world import Agent, Call, World
+from .world import Agent, World
 
 #: What answers calls: a Model, the name of a backend as ``throng run --llm`` takes it ("local", "fake",
 #: "latency:replicas=2", "http://localhost:8000", "replay:FILE"), or a function of a Call, plain or async, that returns

@@ -1,20 +1,20 @@
-"""Worlds, agents, calls and intents."""
+"""Worlds, agents and intents."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Collection, Generator, Iterable, Mapping, NamedTuple, Sequence, Union
 
-from . import _native
 from ._native import Error
+from .calls import Call
 from .foresight import Expectation, Lookahead
-from .model import Completion
 from .space import Network, Plane, Pos, Position
 
 if TYPE_CHECKING:
     from ._native import Change, Commit, View
     from .effects import Ask, CommandTool, Embed, FunctionTool, Tool
     from .mcp import McpServer
+    from .posts import Post, PostId
 
     Awaited = Union["Call", Tool, Ask, Embed]  # what a step may yield
 
@@ -34,6 +34,7 @@ class Agent(NamedTuple):
     - ``present``: whether it is there; in ``World.agents``, False for an id that is free for a birth or an arrival
     - ``perception_radius``, ``max_velocity``: in ``World.agents``, None for those of the ``World``; in a step, the
       agent's values
+    - ``follows``: the ids of those whose posts it reads, in a world with posts; ``Intent.follow`` changes it
     """
 
     name: str
@@ -45,6 +46,7 @@ class Agent(NamedTuple):
     present: bool = True
     perception_radius: float | None = None
     max_velocity: float | None = None
+    follows: Collection[int] = ()
 
 
 class Neighbour(NamedTuple):
@@ -66,105 +68,14 @@ Neighbour.pos.__doc__ = "Where it was at the start of the step."
 Neighbour.status.__doc__ = "What it was doing then."
 
 
-class Memory(NamedTuple):
-    """A memory that a prompt holds, for ``Call.memories``; a tuple of two or three does as well.
-
-    >>> Memory(12, "Ben has betrayed me").number is None
-    True
-    """
-
-    step: int
-    text: str
-    number: int | None = None
-
-
-Memory.step.__doc__ = "The step in which it was made."
-Memory.text.__doc__ = "What is remembered."
-Memory.number.__doc__ = "Its number among the agent's memories, if they have any."
-
-
-@dataclass(frozen=True)
-class Call:
-    """A question to the language model.
-
-    ``yield`` it in ``World.proceed`` or ``World.resolve`` to get the answer, a ``Completion``. Yield a list to ask
-    several at once; the answers come as a list. The ``yield`` raises a ``CallError`` if a call failed and the run goes
-    on without it. A call that a step makes and drops without yielding it is an error.
-
-    - ``prompt``, ``system``: what is asked, and the system message before it
-    - ``choices``: the answer is exactly one of these
-    - ``json_schema``: a dict or JSON text; the answer conforms to it, and its ``json()`` is the data
-    - ``max_tokens``: the longest answer; ``stop``: texts before which it ends
-    - ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``repetition_penalty``: how its tokens are drawn; a temperature
-      of 0 takes the most likely ones
-    - ``function``: a word for what the call does, used in statistics and journals
-    - ``agent``: who asks; needed only in ``World.resolve``
-    - ``memories``: those of the agent that are in the prompt, as ``Memory`` or ``(step, text)``; the journal's view
-      ``memories`` then tells what led to the answer. Nothing else depends on them.
-
-    >>> Call("Where to?", choices=["home", "work"], max_tokens=8).choices
-    ['home', 'work']
-    """
-
-    prompt: str
-    choices: Sequence[str] = ()
-    json_schema: Any = None
-    max_tokens: int = 128
-    temperature: float = 0.0
-    system: str = ""
-    stop: Sequence[str] = ()
-    function: str = "ask"
-    agent: int | None = None
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    memories: Sequence[tuple[int, str] | Memory] = ()
-
-    def __post_init__(self) -> None:
-        _native.note_call(self, self.prompt)
-
-
-class CallError(Error):
-    """A call failed: raised at its ``yield``, in runs that go on without the answer.
-
-    Catch it to do the usual thing instead. If nobody does, the agent does nothing in this step: ``World.resolve`` is
-    called without it, and the chronicle gets an event of kind "fallback" with the message. If it leaves
-    ``World.resolve``, nothing that this call of it wrote counts.
-
-    - ``code``: "bad answer" if the model answered, but not as it must
-    - ``answers``: one per call that was yielded, in order, None for those that failed
-    - ``errors``: why, one text per call, empty for those that have an answer
-    - ``agent``, ``function``: whose call failed first, and the call's ``function``
-
-    Example::
-
-        def proceed(self, view, agent):
-            try:
-                answer = yield throng.Call("Where to?", choices=["home", "work"])
-            except throng.CallError:
-                answer = "home"
-            return throng.Intent(status="going " + answer)
-    """
-
-    answers: list[Completion | None]
-    errors: list[str]
-
-    def __init__(self, message: str, *, code: str = "bad answer", answers: Sequence[Completion | None] = (),
-                 errors: Sequence[str] = (), agent: int | None = None, function: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.answers = list(answers)
-        self.errors = list(errors)
-        self.agent = agent
-        self.function = function
-
-
 class _Unchanged:
     """Keeps the mind as it is. None would not do: it is a valid mind."""
 
     def __repr__(self) -> str:
         return "UNCHANGED"
+
+    def __reduce__(self) -> str:
+        return "UNCHANGED"  # pickled and copied by name: it is compared with `is`
 
 
 UNCHANGED: Any = _Unchanged()
@@ -179,7 +90,11 @@ class Intent:
     - ``events``: lines of the chronicle, ``(kind, text)``
     - ``sleep_until``: a step before which the agent does nothing: ``proceed`` is not called for it, its intent in
       ``resolve`` is None, and a cluster that sleeps as a whole costs no time in Python. Whoever changes its mind, in
-      ``resolve`` or ``intervene``, wakes it; so does another agent in its perception radius if it is ``alert``.
+      ``resolve`` or ``intervene``, wakes it; so does another agent in its perception radius, or a message, if it is
+      ``alert``.
+    - ``posts``: texts that its followers will read; ``likes``: posts that it likes; ``messages``: ``(to, text)``;
+      ``follow``, ``unfollow``: whose posts it reads from its next step on, or no longer; ``announce``: texts that all
+      will hear. ``World`` says when.
 
     >>> Intent(pos=(3, 5), status="walking", write={(3, 4): "footprints"}, events=[("move", "to the park")]).status
     'walking'
@@ -192,6 +107,12 @@ class Intent:
     events: Sequence[tuple[str, str]] = ()
     sleep_until: int | None = None
     alert: bool = False
+    posts: Collection[str] = ()
+    likes: Collection[Post | PostId] = ()
+    messages: Collection[tuple[Agent | int, str]] = ()
+    follow: Collection[Agent | int] = ()
+    unfollow: Collection[Agent | int] = ()
+    announce: Collection[str] = ()
 
 
 class World:
@@ -217,8 +138,11 @@ class World:
       None: 1, on networks 0.
     - ``tools``: what agents use with ``throng.Tool``: functions that ``throng.tool`` has made tools, commands
       (``throng.CommandTool``) and servers (``throng.McpServer``)
-    - ``horizon``: the number of steps after which ``commit.announce`` is heard. No two agents are further apart than
-      that. 0: nobody announces anything.
+    - ``horizon``: the number of steps after which announcements are heard, likes count and messages arrive, whoever they
+      are from. No two agents are further apart than that. 0: there are none.
+    - ``post_latency``: the number of steps after which followers read a post; an agent is never further ahead of one whom
+      it follows. 0: nobody posts.
+    - ``post_kept``: the number of steps in which a post can be read
 
     >>> import throng
     >>> class Walkers(throng.World):
@@ -245,6 +169,8 @@ class World:
     perception_radius: float | None = None
     max_velocity: float | None = None
     horizon: int = 0
+    post_latency: int = 0
+    post_kept: int = 24
     tools: Sequence[FunctionTool | CommandTool | McpServer] = ()
 
     def agents(self) -> Iterable[Agent]:
@@ -285,6 +211,9 @@ class World:
                         commit.move(agent, agent.intent)
                         taken.add(agent.intent)
         """
+        writes: Sequence[tuple[str, Callable[[Agent, Any], Any]]] = (
+            ("posts", commit.post), ("likes", commit.like), ("follow", commit.follow), ("unfollow", commit.unfollow),
+            ("announce", commit.announce))
         for agent in members:
             for intent in _as_list(agent):
                 if intent.pos is not None:
@@ -299,6 +228,14 @@ class World:
                     commit.write(pos, text)
                 for kind, text in intent.events:
                     commit.event(agent, kind, text)
+                for name, write in writes:
+                    for item in _items(agent, intent, name):
+                        write(agent, item)
+                for message in _items(agent, intent, "messages"):
+                    if not isinstance(message, (tuple, list)) or len(message) != 2:
+                        raise Error(f"Intent.messages of agent {agent.id} ({agent.name}) has {message!r}, allowed is "
+                                    "(to, text)")
+                    commit.send(agent, *message)
         return None
 
     def links(self) -> Iterable[tuple[int, int, int]]:
@@ -387,6 +324,14 @@ class World:
         """Everything else the world depends on, as plain data. A journal cannot be resumed with a world whose
         parameters differ."""
         return None
+
+
+def _items(agent: Agent, intent: Intent, name: str) -> Collection:
+    """What a list of an intent holds. One text, post or agent instead of a list would be taken apart."""
+    value: Any = getattr(intent, name)
+    if value == () or (isinstance(value, Collection) and not isinstance(value, str) and not hasattr(value, "_fields")):
+        return value
+    raise Error(f"Intent.{name} of agent {agent.id} ({agent.name}) is {value!r}, allowed is a list")
 
 
 def _as_list(agent: Agent) -> Sequence[Intent]:

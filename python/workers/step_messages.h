@@ -16,7 +16,14 @@
 namespace throng::python {
 
 // What of a view a step reads, as bits.
-enum Reads : uint8_t { kReadsNeighbours = 1, kReadsAnnounced = 2, kReadsCells = 4 };
+enum Reads : uint8_t {
+  kReadsNeighbours = 1,
+  kReadsAnnounced = 2,
+  kReadsCells = 4,
+  kReadsPosts = 8,   // all that the agent may read, with their likes
+  kReadsLikes = 16,  // of any other post; never sent before it is asked for
+  kReadsMessages = 32,
+};
 
 // A part of a view.
 struct Sight {
@@ -24,6 +31,9 @@ struct Sight {
   std::vector<sim::Neighbour> neighbours{};
   std::vector<sim::Announcement> announced{};
   std::vector<std::pair<sim::Pos, std::string>> cells{};
+  std::vector<sim::Post> posts{};  // of an author, oldest first
+  std::vector<std::pair<sim::PostId, int64_t>> likes{};
+  std::vector<sim::Message> messages{};
 };
 
 // Why something could not be done: an Error that can be sent.
@@ -38,6 +48,7 @@ struct StepTask {
   sim::Step step = 0;
   sim::Body body;
   std::string mind;  // pickled
+  std::vector<sim::AgentId> follows;
   Sight sight;
 };
 
@@ -56,6 +67,7 @@ struct StepSays {
   std::vector<llm::Request> calls{};  // kAsks
   uint8_t reads = 0;                  // kReads: one of Reads; kDone: all that the step read
   sim::Pos pos{};                     // kReads: the cell
+  sim::PostId post{};                 // kReads: whose likes
   std::string value{};  // kDone: the intent, pickled; kFailed: the exception and its traceback, or empty
   std::optional<FallBack> fall_back{};  // kDone
   Fault fault{};                        // kFailed, without an exception
@@ -83,8 +95,21 @@ void Fields(Archive& archive, sim::Announcement& announcement) {
   archive(announcement.from, announcement.text);
 }
 template <typename Archive>
+void Fields(Archive& archive, sim::PostId& id) {
+  archive(id.by, id.step, id.number);
+}
+template <typename Archive>
+void Fields(Archive& archive, sim::Post& post) {
+  archive(post.id, post.text);
+}
+template <typename Archive>
+void Fields(Archive& archive, sim::Message& message) {
+  archive(message.from, message.text);
+}
+template <typename Archive>
 void Fields(Archive& archive, python::Sight& sight) {
-  archive(sight.has, sight.neighbours, sight.announced, sight.cells);
+  archive(sight.has, sight.neighbours, sight.announced, sight.cells, sight.posts, sight.likes,
+          sight.messages);
 }
 template <typename Archive>
 void Fields(Archive& archive, python::Fault& fault) {
@@ -114,7 +139,7 @@ void Fields(Archive& archive, llm::Completion& answer) {
 }
 template <typename Archive>
 void Fields(Archive& archive, python::StepTask& task) {
-  archive(task.agent, task.step, task.body, task.mind, task.sight);
+  archive(task.agent, task.step, task.body, task.mind, task.follows, task.sight);
 }
 template <typename Archive>
 void Fields(Archive& archive, python::StepReply& reply) {
@@ -122,7 +147,7 @@ void Fields(Archive& archive, python::StepReply& reply) {
 }
 template <typename Archive>
 void Fields(Archive& archive, python::StepSays& says) {
-  archive(says.kind, says.calls, says.reads, says.pos, says.value, says.fall_back, says.fault);
+  archive(says.kind, says.calls, says.reads, says.pos, says.post, says.value, says.fall_back, says.fault);
 }
 
 }  // namespace throng::workers

@@ -45,6 +45,18 @@ Sight Look(const PythonWorld& world, const sim::View& view, uint8_t reads) {
     sight.has |= kReadsAnnounced;
     sight.announced = view.Announced(0);
   }
+  if ((reads & kReadsPosts) != 0) {
+    sight.has |= kReadsPosts;
+    sight.posts = view.Posts(view.Self());
+    for (const sim::AgentId author : world.Follows(view.Self(), view.SelfMind())) {
+      for (sim::Post& post : view.Posts(author)) sight.posts.push_back(std::move(post));
+    }
+    for (const sim::Post& post : sight.posts) sight.likes.emplace_back(post.id, view.Likes(post.id));
+  }
+  if ((reads & kReadsMessages) != 0) {
+    sight.has |= kReadsMessages;
+    sight.messages = view.Messages();
+  }
   if ((reads & kReadsCells) == 0) return sight;
   if (const std::optional<std::vector<sim::Pos>> cells = CellsInSight(world, view)) {
     sight.has |= kReadsCells;
@@ -78,8 +90,9 @@ std::string StepsElsewhere::FirstTurn(const PythonWorld& world, const sim::View&
   task.agent = view.Self();
   task.step = view.Now();
   task.body = view.SelfBody();
-  const auto& mind = static_cast<const PlainMind&>(*view.SelfMind());
+  const PlainMind& mind = AsPlain(view.SelfMind());
   task.mind = Pickle(mind.Value(), "the mind of " + world.Describe(view.Self(), view.Now()));
+  task.follows.assign(mind.Follows().begin(), mind.Follows().end());
   task.sight = Look(world, view, reads_[view.Self()]);
   return workers::Encode(task);
 }
@@ -90,6 +103,7 @@ std::string StepsElsewhere::Read(const PythonWorld& world, const sim::View& view
   try {
     reply.sight = Look(world, view, says.reads);
     if (says.reads == kReadsCells) reply.sight.cells.emplace_back(says.pos, view.Cell(says.pos));
+    if (says.reads == kReadsLikes) reply.sight.likes.emplace_back(says.post, view.Likes(says.post));
   } catch (const Error& error) {
     reply.fault = {error.Code(), error.what()};
   }

@@ -66,9 +66,9 @@ void Worker::Handle(const workers::ToWorker& message) {
 }
 
 void Worker::Begin(uint64_t number, const std::string& task) {
-  const auto ask_run = [this, number](uint8_t reads, sim::Pos pos) {
+  const auto ask_run = [this, number](const StepSays& read) {
     const uint32_t turn = steps_.at(number)->turn;
-    Send(number, turn, false, {.kind = StepSays::Kind::kReads, .reads = reads, .pos = pos});
+    Send(number, turn, false, read);
     return workers::Decode<StepReply>(AwaitReply(number, turn + 1));
   };
   steps_.erase(number);

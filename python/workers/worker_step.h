@@ -18,8 +18,8 @@ namespace throng::python {
 
 class WorkerStep final : private sim::View, private sim::Caller {
  public:
-  // Asks the run for one of Reads, while the step's code waits for it.
-  using AskRun = std::function<StepReply(uint8_t reads, sim::Pos pos)>;
+  // Asks the run for what kReads says, while the step's code waits for it.
+  using AskRun = std::function<StepReply(const StepSays& read)>;
 
   WorkerStep(const PythonWorld& world, StepTask task, AskRun ask_run);
 
@@ -50,19 +50,19 @@ class WorkerStep final : private sim::View, private sim::Caller {
   std::vector<sim::Neighbour> Neighbours() const override;
   std::string Cell(sim::Pos pos) const override;
   std::vector<sim::Announcement> Announced(size_t known) const override;
-  // Nobody posts, likes or sends messages in a Python world.
-  std::vector<sim::Post> Posts(sim::AgentId) const override { return {}; }
-  std::vector<sim::Post> Feed(size_t, const std::function<int64_t(const sim::Post&)>&) const override {
-    return {};
-  }
-  int64_t Likes(const sim::PostId&) const override { return 0; }
-  std::vector<sim::Message> Messages() const override { return {}; }
+  std::vector<sim::Post> Posts(sim::AgentId author) const override;
+  std::vector<sim::Post> Feed(size_t most,
+                              const std::function<int64_t(const sim::Post&)>& score) const override;
+  int64_t Likes(const sim::PostId& post) const override;
+  std::vector<sim::Message> Messages() const override;
 
   sim::Task<llm::Completion> Ask(llm::Request request) override;
   sim::Task<std::string> Await(std::function<void(uint64_t id, bool guess)> begin) override;
   int LastCall() const override { return -1; }
 
-  void Read(uint8_t reads, sim::Pos pos) const;
+  // Makes sure that sight_ has one of Reads.
+  void See(uint8_t reads) const;
+  void Read(StepSays read) const;
   void Add(Sight sight) const;
 
   const PythonWorld& world_;
@@ -72,6 +72,7 @@ class WorkerStep final : private sim::View, private sim::Caller {
   // What has been seen so far: grows as the step reads.
   mutable Sight sight_;
   mutable std::map<sim::Pos, std::string> cells_;
+  mutable std::map<sim::PostId, int64_t> likes_;
   mutable uint8_t read_ = 0;
   std::vector<Asked*> asked_;
   sim::Task<sim::IntentPtr> intent_;  // last: its frame refers to the fields above

@@ -54,141 +54,6 @@ const char* CodeOf(const llm::Completion& failed) {
 
 }  // namespace
 
-// PythonView
-
-const sim::View& PythonView::Get() const {
-  if (view_ == nullptr) {
-    throw MakeError(ErrorCode::kInvalid, "a view is valid only in the step that it was made for");
-  }
-  return *view_;
-}
-
-py::list PythonView::Neighbours() const {
-  py::list neighbours;
-  for (const sim::Neighbour& neighbour : Get().Neighbours())
-    neighbours.append(world_->MakeNeighbour(neighbour));
-  return neighbours;
-}
-
-py::str PythonView::Cell(py::handle pos) const {
-  return MakeText(Get().Cell(world_->ToPos(pos, "View.cell: pos")));
-}
-
-py::list PythonView::Announced(size_t known) const {
-  py::list announced;
-  for (const sim::Announcement& announcement : Get().Announced(known)) {
-    announced.append(py::make_tuple(announcement.from, MakeText(announcement.text)));
-  }
-  return announced;
-}
-
-py::object PythonView::Random() {
-  if (!random_) random_ = world_->MakeRandom(Get().Self(), Get().Now(), false);
-  return random_;
-}
-
-// PythonCommit
-
-PythonCommit::PythonCommit(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
-                           sim::Commit& commit)
-    : world_(&world), step_(step), members_(members), commit_(&commit) {}
-
-sim::Commit& PythonCommit::Get() const {
-  if (commit_ == nullptr) {
-    throw MakeError(ErrorCode::kInvalid, "a commit is valid only in the resolve that it was made for");
-  }
-  return *commit_;
-}
-
-PythonCommit::Draft& PythonCommit::DraftOf(sim::AgentId agent) {
-  Get();  // the members live as long as the commit
-  const auto known = drafts_.find(agent);
-  if (known != drafts_.end()) return known->second;
-  const auto member = std::find_if(members_.begin(), members_.end(),
-                                   [&](const sim::Member& candidate) { return candidate.id == agent; });
-  if (member == members_.end()) {
-    throw MakeError(ErrorCode::kInvalid, "agent {} is written to, which is not a member of this cluster",
-                    agent);
-  }
-  return drafts_[agent] = {member->body, member->mind};
-}
-
-py::str PythonCommit::Cell(py::handle pos) const {
-  Get();  // the members live as long as the commit
-  const sim::Pos at = world_->ToPos(pos, "Commit.cell: pos");
-  const sim::Space& space = world_->GetSpace();
-  for (const sim::Member& member : members_) {
-    const auto* const intent = static_cast<const PythonIntent*>(member.intent.get());
-    const int radius = world_->RulesOf(member.id).radius_p;
-    if (intent != nullptr && space.Contains(at) && space.Within(member.body.pos, at, radius))
-      return MakeText(intent->view.Cell(at));
-  }
-  throw MakeError(ErrorCode::kInvalid,
-                  "the cluster of {} reads cell ({}, {}), but perceives only what is within the radius of a "
-                  "member that is awake",
-                  world_->Describe(members_.front().id, step_), at.x, at.y);
-}
-
-void PythonCommit::Move(py::handle agent, py::handle pos) {
-  const sim::AgentId id = ToAgentId(agent);
-  Draft& draft = DraftOf(id);
-  sim::Body body = draft.body;
-  body.pos = world_->ToPos(pos, "Commit.move: pos");
-  Get().SetBody(id, body);
-  draft.body = std::move(body);
-}
-
-void PythonCommit::SetStatus(py::handle agent, py::handle status) {
-  const sim::AgentId id = ToAgentId(agent);
-  Draft& draft = DraftOf(id);
-  draft.body.status = ToText(status, "Commit.set_status: status");
-  Get().SetBody(id, draft.body);
-}
-
-void PythonCommit::SetMind(py::handle agent, py::handle mind) {
-  const sim::AgentId id = ToAgentId(agent);
-  Draft& draft = DraftOf(id);
-  draft.mind = std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id));
-  Get().SetMind(id, draft.mind);
-}
-
-void PythonCommit::SleepUntil(py::handle agent, py::handle until, bool alert) {
-  const sim::AgentId id = ToAgentId(agent);
-  const Sleep sleep = {CastTo<sim::Step>(until, "Commit.sleep: until", "a step"), alert};
-  Draft& draft = DraftOf(id);
-  draft.mind = std::make_shared<PlainMind>(static_cast<const PlainMind&>(*draft.mind), sleep);
-  Get().SetMind(id, draft.mind);
-}
-
-void PythonCommit::Write(py::handle pos, py::handle text) {
-  Get().WriteCell(world_->ToPos(pos, "Commit.write: pos"), std::string(ToText(text, "Commit.write: text")));
-}
-
-void PythonCommit::AddEvent(py::handle agent, py::handle kind, py::handle text) {
-  const sim::AgentId id = ToAgentId(agent);
-  Get().AddEvent({id, std::string(ToText(kind, "Commit.event: kind")),
-                  std::string(ToText(text, "Commit.event: text")), Get().CallerOf(id).LastCall()});
-}
-
-void PythonCommit::Birth(py::handle id, py::handle pos, py::handle status, py::handle mind) {
-  const sim::AgentId child = ToAgentId(id);
-  Get().Birth(child,
-              {world_->ToPos(pos, "Commit.birth: pos"), std::string(ToText(status, "Commit.birth: status"))},
-              std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", child)));
-}
-
-void PythonCommit::Remove(py::handle agent) { Get().Remove(ToAgentId(agent)); }
-
-void PythonCommit::Announce(py::handle agent, py::handle text) {
-  Get().Announce(ToAgentId(agent), std::string(ToText(text, "Commit.announce: text")));
-}
-
-py::object PythonCommit::Random() {
-  Get();
-  if (!random_) random_ = world_->MakeRandom(members_.front().id, step_, true);
-  return random_;
-}
-
 // Steps
 
 Steps*& Steps::Running() {
@@ -219,7 +84,7 @@ void Steps::HandleException() {
   try {
     throw;
   } catch (const py::error_already_set& raised) {
-    if (!raised.matches(py::module_::import("throng.world").attr("CallError"))) failure_.Keep(Where());
+    if (!raised.matches(py::module_::import("throng.calls").attr("CallError"))) failure_.Keep(Where());
     const py::object& error = raised.value();
     fall_back_.emplace();
     const py::object agent = error.attr("agent");
@@ -287,7 +152,7 @@ py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) {
   failed_call_ = sim::CallOf(answers[*first]);
   const auto& [agent, function, kind] = asked_[*first];
   const py::object error_class = kind == llm::Kind::kModel
-                                     ? py::module_::import("throng.world").attr("CallError")
+                                     ? py::module_::import("throng.calls").attr("CallError")
                                      : py::module_::import("throng.effects").attr("ToolError");
   return error_class(errors[*first], "code"_a = CodeOf(answers[*first]), "answers"_a = completions,
                      "errors"_a = errors, "agent"_a = agent, "function"_a = function);
@@ -333,7 +198,7 @@ Steps::Call Steps::ReadYieldedItem(py::handle item) {
   const auto made = std::find_if(made_.rbegin(), made_.rend(),
                                  [&](const MadeCall& known) { return known.call == item.ptr(); });
   if (made != made_.rend()) made->yielded = true;
-  if (py::isinstance(item, py::module_::import("throng.world").attr("Call"))) return ReadCall(item);
+  if (py::isinstance(item, py::module_::import("throng.calls").attr("Call"))) return ReadCall(item);
   if (py::isinstance(item, py::module_::import("throng.effects").attr("Tool"))) return ReadTool(item);
   if (py::isinstance(item, py::module_::import("throng.effects").attr("Ask"))) return ReadAsk(item);
   if (py::isinstance(item, py::module_::import("throng.effects").attr("Embed"))) return ReadEmbed(item);

@@ -1,10 +1,9 @@
 // Runs one step of Python code: proceed of an agent, or resolve of a cluster, as a generator that yields
-// calls; and the objects through which that code reads and writes.
+// calls.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,67 +13,13 @@
 #include "llm/llm.h"
 #include "python/convert/python_error.h"
 #include "python/module/fork.h"
+#include "python/world/commit.h"
+#include "python/world/view.h"
 #include "python/world/world.h"
 #include "sim/task.h"
 #include "sim/world.h"
 
 namespace throng::python {
-
-// throng.View. Python code may keep it longer than it is valid, so it is closed when its step ends.
-class PythonView {
- public:
-  PythonView(const PythonWorld& world, const sim::View& view) : world_(&world), view_(&view) {}
-  void Close() { view_ = nullptr; }
-
-  sim::Step Now() const { return Get().Now(); }
-  pybind11::list Neighbours() const;
-  pybind11::str Cell(pybind11::handle pos) const;
-  pybind11::list Announced(size_t known) const;
-  pybind11::object Random();
-
- private:
-  const sim::View& Get() const;
-
-  const PythonWorld* world_;
-  const sim::View* view_;
-  pybind11::object random_;  // null until first used
-};
-
-// throng.Commit. Python code may keep it longer than it is valid, so it is closed when its step ends.
-class PythonCommit {
- public:
-  PythonCommit(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
-               sim::Commit& commit);
-  void Close() { commit_ = nullptr; }
-
-  sim::Step Now() const { return step_; }
-  pybind11::str Cell(pybind11::handle pos) const;
-  void Move(pybind11::handle agent, pybind11::handle pos);
-  void SetStatus(pybind11::handle agent, pybind11::handle status);
-  void SetMind(pybind11::handle agent, pybind11::handle mind);
-  void SleepUntil(pybind11::handle agent, pybind11::handle until, bool alert);
-  void Write(pybind11::handle pos, pybind11::handle text);
-  void AddEvent(pybind11::handle agent, pybind11::handle kind, pybind11::handle text);
-  void Birth(pybind11::handle id, pybind11::handle pos, pybind11::handle status, pybind11::handle mind);
-  void Remove(pybind11::handle agent);
-  void Announce(pybind11::handle agent, pybind11::handle text);
-  pybind11::object Random();
-
- private:
-  struct Draft {  // a member as written so far
-    sim::Body body;
-    sim::MindPtr mind;
-  };
-  sim::Commit& Get() const;
-  Draft& DraftOf(sim::AgentId agent);  // throws kInvalid unless it is a member
-
-  const PythonWorld* world_;
-  sim::Step step_;
-  const std::vector<sim::Member>& members_;
-  sim::Commit* commit_;
-  std::map<sim::AgentId, Draft> drafts_;
-  pybind11::object random_;
-};
 
 // Drives a generator. It yields a call or a use of a tool, or a list of them, and is resumed with the answer
 // or the list of answers, or with a throng.CallError if one of them failed. A function that does not yield

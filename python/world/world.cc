@@ -22,8 +22,8 @@ namespace throng::python {
 namespace {
 
 bool IsAsleep(const sim::View& view) {
-  const Sleep& sleep = static_cast<const PlainMind&>(*view.SelfMind()).GetSleep();
-  return view.Now() < sleep.until && (!sleep.alert || view.Neighbours().empty());
+  const Sleep& sleep = AsPlain(view.SelfMind()).GetSleep();
+  return view.Now() < sleep.until && (!sleep.alert || (view.Neighbours().empty() && view.Messages().empty()));
 }
 
 const PythonIntent* IntentOf(const sim::Member& member) {
@@ -74,35 +74,6 @@ std::string ReadName(const py::object& world) {
 
 }  // namespace
 
-PlainMind::PlainMind(py::handle value, const std::string& what) : value_(Freeze(value, what)) {
-  Hasher hasher;
-  HashPlain(value_, hasher);
-  digest_ = hasher.Finish();
-}
-
-void PlainMind::Hash(Hasher& hasher) const {
-  hasher.Add(digest_);
-  if (sleep_.until > 0) hasher.Add("asleep").Add(sleep_.until).Add(sleep_.alert);
-}
-
-std::string PlainMind::Text() const {
-  std::string text = ToUtf8(py::repr(value_));
-  if (sleep_.until > 0) text += fmt::format(", asleep until {}", sleep_.until);
-  return text;
-}
-
-void PlainMind::Write(ByteWriter& out) const {
-  out.Add(std::string_view(WritePlain(value_))).Add(sleep_.until).Add(sleep_.alert);
-}
-
-sim::MindPtr PlainMind::Read(ByteReader& in, const std::string& what) {
-  const PlainMind awake(ReadPlain(in.GetText()), what);
-  Sleep sleep;
-  sleep.until = in.Get<sim::Step>();
-  sleep.alert = in.GetBool();
-  return std::make_shared<PlainMind>(awake, sleep);
-}
-
 PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure, bool reads_tools)
     : world_(std::move(world)),
       seeds_(std::move(seeds)),
@@ -116,6 +87,12 @@ PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure, b
   const py::module_ classes = py::module_::import("throng.world");
   agent_class_ = classes.attr("Agent");
   neighbour_class_ = classes.attr("Neighbour");
+  const py::module_ posts = py::module_::import("throng.posts");
+  post_class_ = posts.attr("Post");
+  post_id_class_ = posts.attr("PostId");
+  message_class_ = posts.attr("Message");
+  posts_.latency = Field<sim::Step>(world_, "World", "post_latency", "a number of steps");
+  posts_.kept = Field<sim::Step>(world_, "World", "post_kept", "a number of steps");
   ReadAgents();
   ReadDependencies();
   if (reads_tools) tools_ = ReadTools(world_.attr("tools"));
@@ -126,6 +103,7 @@ void PythonWorld::ReadAgents() {
   const py::object agents = world_.attr("agents")();
   if (!py::isinstance<py::iterable>(agents))
     ThrowWrongType("World.agents()", agents, "a list of throng.Agent");
+  std::vector<py::object> follows;
   for (const py::handle agent : agents) {
     const std::string what = fmt::format("agent {}", agents_.size());
     if (!py::isinstance(agent, agent_class_))
@@ -141,8 +119,45 @@ void PythonWorld::ReadAgents() {
     const py::object mind = agent.attr("mind");
     start.mind = std::make_shared<PlainMind>(mind, fmt::format("the mind of {} ({})", what, start.name));
     start.present = Field<bool>(agent, "Agent", "present", "True or False");
+    follows.push_back(agent.attr("follows"));
     agents_.push_back(std::move(start));
   }
+  ReadFollows(follows);
+}
+
+// Once it is known how many agents there are.
+void PythonWorld::ReadFollows(const std::vector<py::object>& follows) {
+  for (sim::AgentId id = 0; id < NumAgents(); ++id) {
+    sim::MindPtr& mind = agents_[id].mind;
+    mind = std::make_shared<PlainMind>(
+        AsPlain(mind),
+        ReadFollowing(follows[id], id, fmt::format("agent {} ({}): follows", id, AgentName(id))));
+  }
+}
+
+sim::AgentId PythonWorld::ToFollowed(py::handle whom, sim::AgentId agent, std::string_view what) const {
+  if (posts_.latency == 0) {
+    throw MakeError(ErrorCode::kInvalid, "{}: there are no posts to follow, as World.post_latency is 0",
+                    what);
+  }
+  const sim::AgentId id = ToAgentId(whom);
+  if (id >= NumAgents()) {
+    throw MakeError(ErrorCode::kInvalid, "{}: there is no agent {}; the world has ids from 0 to {}", what, id,
+                    NumAgents() - 1);
+  }
+  if (id == agent) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "{}: agent {} itself; allowed are others (it may always read its own posts)", what, id);
+  }
+  return id;
+}
+
+FollowingPtr PythonWorld::ReadFollowing(py::handle whom, sim::AgentId agent, std::string_view what) const {
+  if (py::isinstance<py::str>(whom) || !py::isinstance<py::iterable>(whom))
+    ThrowWrongType(what, whom, "a list of agents or their ids");
+  std::vector<sim::AgentId> ids;
+  for (const py::handle other : whom) ids.push_back(ToFollowed(other, agent, what));
+  return Following::Make(std::move(ids));
 }
 
 void PythonWorld::ReadDependencies() {
@@ -176,6 +191,7 @@ void PythonWorld::SetDigest() {
   for (const sim::Announcement& announcement : announcements_) {
     hasher.Add(announcement.from).Add(announcement.text);
   }
+  if (posts_.latency > 0) hasher.Add("posts").Add(posts_.latency).Add(posts_.kept);
   hasher.Add(uint64_t{links_.size()}).Add(uint64_t{barriers_.size()});
   for (const sim::Link& link : links_) hasher.Add(link.step).Add(link.a).Add(link.b);
   for (const sim::Step step : barriers_) hasher.Add(step);
@@ -187,7 +203,7 @@ std::string PythonWorld::MindForm() const {
   const py::object sources = py::module_::import("throng.record").attr("sources_of")(py::type::of(world_));
   Hasher hasher;
   for (const auto& [name, text] : py::cast<py::dict>(sources)) hasher.Add(ToText(text, "source"));
-  return "python 1, source " + hasher.Finish().Hex();
+  return "python 2, source " + hasher.Finish().Hex();
 }
 
 sim::MindPtr PythonWorld::ReadMind(sim::AgentId agent, ByteReader& in) const {
@@ -196,10 +212,23 @@ sim::MindPtr PythonWorld::ReadMind(sim::AgentId agent, ByteReader& in) const {
 
 py::object PythonWorld::MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
                                   py::handle intent, bool present) const {
-  const auto& plain = static_cast<const PlainMind&>(*mind);
+  const PlainMind& plain = AsPlain(mind);
+  const py::object follows = plain.GetFollowing() == nullptr ? py::tuple() : plain.GetFollowing()->Tuple();
   const StartAgent& start = agents_[agent];
   return agent_class_(start.name, MakePos(body.pos), body.status, plain.Value(), agent, intent, present,
-                      start.radius, start.speed);
+                      start.radius, start.speed, follows);
+}
+
+py::object PythonWorld::MakePostId(const sim::PostId& id) const {
+  return post_id_class_(id.by, id.step, id.number);
+}
+
+py::object PythonWorld::MakePost(const sim::Post& post) const {
+  return post_class_(MakePostId(post.id), agents_[post.id.by].name, MakeText(post.text));
+}
+
+py::object PythonWorld::MakeMessage(const sim::Message& message) const {
+  return message_class_(message.from, agents_[message.from].name, MakeText(message.text));
 }
 
 py::object PythonWorld::MakeNeighbour(const sim::Neighbour& neighbour) const {
@@ -288,6 +317,14 @@ sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Memb
     commit.AddEvent(
         {fall_back->agent.value_or(members.front().id), "fallback", fall_back->text, fall_back->call});
   }
+}
+
+sim::PostId ToPostId(py::handle post, std::string_view what) {
+  constexpr const char* kAllowed = "a throng.Post, or its id";
+  using Id = std::tuple<sim::AgentId, sim::Step, uint32_t>;
+  const py::object id = py::getattr(post, "id", py::reinterpret_borrow<py::object>(post));
+  const auto [by, step, number] = CastTo<Id>(id, what, kAllowed);
+  return {by, step, number};
 }
 
 }  // namespace throng::python

@@ -15,34 +15,11 @@
 #include "effects/tool.h"
 #include "python/convert/python_error.h"
 #include "python/module/space.h"
+#include "python/world/plain_mind.h"
 #include "sim/seeds.h"
 #include "sim/world.h"
 
 namespace throng::python {
-
-// An agent does nothing in the steps before `until`; an alert one, until it sees somebody.
-struct Sleep {
-  sim::Step until = 0;
-  bool alert = false;
-};
-
-// Frozen plain data, and how long its agent sleeps. A mind that somebody else sets is awake.
-class PlainMind final : public sim::Mind {
- public:
-  PlainMind(pybind11::handle value, const std::string& what);
-  PlainMind(const PlainMind& mind, Sleep sleep) : value_(mind.value_), digest_(mind.digest_), sleep_(sleep) {}
-  void Hash(Hasher& hasher) const override;
-  std::string Text() const override;
-  void Write(ByteWriter& out) const override;
-  static sim::MindPtr Read(ByteReader& in, const std::string& what);
-  const pybind11::object& Value() const { return value_; }
-  const Sleep& GetSleep() const { return sleep_; }
-
- private:
-  pybind11::object value_;
-  Digest digest_;  // of value_
-  Sleep sleep_;
-};
 
 // Why code did nothing: a call failed, and it did not catch the CallError.
 struct FallBack {
@@ -85,6 +62,10 @@ class PythonWorld final : public sim::World {
   sim::MindPtr ReadMind(sim::AgentId agent, ByteReader& in) const override;
   sim::Step Horizon() const override { return horizon_; }
   std::vector<sim::Announcement> Announcements() const override { return announcements_; }
+  sim::PostRules GetPostRules() const override { return posts_; }
+  std::span<const sim::AgentId> Follows(sim::AgentId, const sim::MindPtr& mind) const override {
+    return AsPlain(mind).Follows();
+  }
   void Intervene(const std::string& what, sim::Change& change) const override;
   void CheckIntervention(const std::string&) const override {}
   std::vector<sim::Link> Links() const override { return links_; }
@@ -105,6 +86,13 @@ class PythonWorld final : public sim::World {
   pybind11::object MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
                              pybind11::handle intent, bool present = true) const;
   pybind11::object MakeNeighbour(const sim::Neighbour& neighbour) const;
+  pybind11::object MakePostId(const sim::PostId& id) const;
+  pybind11::object MakePost(const sim::Post& post) const;
+  pybind11::object MakeMessage(const sim::Message& message) const;
+  // Whom an agent is to follow or not, or all whom it follows. Throw kInvalid in a world without posts, and
+  // for who does not exist or is the agent itself. `what` is for messages.
+  sim::AgentId ToFollowed(pybind11::handle whom, sim::AgentId agent, std::string_view what) const;
+  FollowingPtr ReadFollowing(pybind11::handle whom, sim::AgentId agent, std::string_view what) const;
   pybind11::object MakePos(sim::Pos pos) const { return space_.MakePos(pos); }
   sim::Pos ToPos(pybind11::handle pos, std::string_view what) const { return space_.ToPos(pos, what); }
   // A random.Random that depends on its key alone, so the order of execution does not change what it draws.
@@ -123,6 +111,7 @@ class PythonWorld final : public sim::World {
     pybind11::object speed;
   };
   void ReadAgents();
+  void ReadFollows(const std::vector<pybind11::object>& follows);
   void ReadDependencies();
   void SetDigest();
 
@@ -134,6 +123,9 @@ class PythonWorld final : public sim::World {
   bool expects_;
   pybind11::object agent_class_;
   pybind11::object neighbour_class_;
+  pybind11::object post_class_;
+  pybind11::object post_id_class_;
+  pybind11::object message_class_;
   pybind11::object random_class_;
   std::string name_;
   PythonSpace space_;
@@ -141,10 +133,14 @@ class PythonWorld final : public sim::World {
   std::vector<sim::Link> links_;
   std::vector<sim::Step> barriers_;
   sim::Step horizon_ = 0;
+  sim::PostRules posts_;
   effects::ToolTable tools_;
   StepsElsewhere* elsewhere_ = nullptr;
   std::vector<sim::Announcement> announcements_;
   Digest digest_;
 };
+
+// A throng.Post, or its id.
+sim::PostId ToPostId(pybind11::handle post, std::string_view what);
 
 }  // namespace throng::python

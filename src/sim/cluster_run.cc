@@ -36,6 +36,14 @@ std::string DescribeAgent(const World& world, AgentId agent) {
   return fmt::format("agent {} ({})", agent, world.AgentName(agent));
 }
 
+void CheckReadsPostsOf(const World& world, AgentId agent, const MindPtr& mind, AgentId author) {
+  const std::span<const AgentId> follows =
+      world.GetPostRules().latency > 0 ? world.Follows(agent, mind) : std::span<const AgentId>();
+  if (author == agent || std::binary_search(follows.begin(), follows.end(), author)) return;
+  throw MakeError(ErrorCode::kInvalid, "{} reads posts of agent {}, whom it does not follow",
+                  DescribeAgent(world, agent), author);
+}
+
 // ConfirmedReader
 
 std::vector<Neighbour> ConfirmedReader::NeighboursOf(AgentId member, Step step) {
@@ -90,13 +98,7 @@ std::vector<Announcement> MemberRun::Announced(size_t known) const {
 
 std::vector<Post> MemberRun::Posts(AgentId author) const {
   const RunContext& context = cluster_.Context();
-  const std::span<const AgentId> follows = context.world.GetPostRules().latency > 0
-                                               ? context.world.Follows(agent_, SelfMind())
-                                               : std::span<const AgentId>();
-  if (author != agent_ && !std::binary_search(follows.begin(), follows.end(), author)) {
-    throw MakeError(ErrorCode::kInvalid, "{} reads posts of agent {}, whom it does not follow",
-                    DescribeAgent(context.world, agent_), author);
-  }
+  CheckReadsPostsOf(context.world, agent_, SelfMind(), author);
   std::vector<Post> posts;
   context.reader.VisitPosts(agent_, author, Now(), [&](const Post& post) { posts.push_back(post); });
   return posts;
@@ -389,6 +391,12 @@ void ClusterRun::CheckPosts(AgentId member, const char* what) const {
                   DescribeAgent(context_.world, member), what);
 }
 
+void ClusterRun::CheckLength(AgentId member, const char* what, const std::string& text) const {
+  if (text.size() <= kLongestText) return;
+  throw MakeError(ErrorCode::kInvalid, "{} {} of {} bytes, allowed are {}",
+                  DescribeAgent(context_.world, member), what, text.size(), kLongestText);
+}
+
 void ClusterRun::Announce(AgentId member, std::string text) {
   CheckHorizon(member, "announces something");
   Event event{member, "announce", std::move(text)};
@@ -398,6 +406,7 @@ void ClusterRun::Announce(AgentId member, std::string text) {
 
 PostId ClusterRun::AddPost(AgentId member, std::string text) {
   CheckPosts(member, "posts something");
+  CheckLength(member, "posts a text", text);
   PostId id{member, step_, 0};
   for (const Post& post : draft_->posts) id.number += post.id.by == member;
   AddEvent({member, "post", text, CallerOf(member).LastCall()});
@@ -422,6 +431,7 @@ void ClusterRun::Like(AgentId member, const PostId& post, int64_t amount) {
 
 void ClusterRun::Send(AgentId member, AgentId to, std::string text) {
   CheckHorizon(member, "sends a message");
+  CheckLength(member, "sends a message", text);
   if (to >= context_.graph.NumAgents()) {
     throw MakeError(ErrorCode::kInvalid, "{} sends a message to agent {}, but the world has ids from 0 to {}",
                     DescribeAgent(context_.world, member), to, context_.graph.NumAgents() - 1);

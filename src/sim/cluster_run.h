@@ -266,6 +266,7 @@ class ClusterRun final : public Commit {
   size_t IndexOf(AgentId member, const char* what) const;
   void CheckHorizon(AgentId member, const char* what) const;
   void CheckPosts(AgentId member, const char* what) const;
+  void CheckLength(AgentId member, const char* what, const std::string& text) const;
   void CheckBorn();
   void DigestMembers();
   void DigestRecord();
@@ -284,6 +285,10 @@ void SortCells(std::vector<CellWrite>& cells);
 // Rethrows the exception being handled as an Error whose message starts with `where`; std::bad_alloc passes
 // unchanged.
 [[noreturn]] void RethrowFrom(const std::string& where);
+
+// Whether the agent with this mind may read the posts of `author`: its own, or of one whom it follows. Throws
+// kInvalid if not.
+void CheckReadsPostsOf(const World& world, AgentId agent, const MindPtr& mind, AgentId author);
 
 std::string DescribeAgent(const World& world, AgentId agent);  // "agent 3 (Ann)"
 

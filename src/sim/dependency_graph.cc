@@ -47,7 +47,9 @@ void DependencyGraph::AddDependencies(std::span<const sim::Link> links, std::vec
 }
 
 void DependencyGraph::SetHorizon(Step horizon) {
-  if (horizon < 0) throw MakeError(ErrorCode::kInvalid, "world: horizon {}; at least 0 is needed", horizon);
+  if (horizon < 0 || horizon > kMostDelay) {
+    throw MakeError(ErrorCode::kInvalid, "world: horizon {}; allowed is 0 to {}", horizon, kMostDelay);
+  }
   horizon_ = horizon;
 }
 

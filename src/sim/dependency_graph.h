@@ -68,7 +68,7 @@ class DependencyGraph {
   void SetLookahead(AgentId agent, const Lookahead& lookahead) { proximity_->SetLookahead(agent, lookahead); }
   Lookahead LookaheadOf(AgentId agent) const { return proximity_->LookaheadOf(agent); }
 
-  // Sets World::Horizon. Call before Start. Throws kInvalid if negative.
+  // Sets World::Horizon. Call before Start. Throws kInvalid if negative or beyond kMostDelay.
   void SetHorizon(Step horizon);
 
   // Whose posts an agent reads in its next step, ascending; asked again after each of its commits.

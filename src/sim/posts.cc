@@ -14,10 +14,10 @@ namespace throng::sim {
 
 PostBoard::PostBoard(AgentId agents, const PostRules& rules)
     : rules_(rules), by_author_(rules.latency > 0 ? agents : 0) {
-  if (rules.latency < 0 || rules.kept < 1) {
+  if (rules.latency < 0 || rules.kept < 1 || rules.latency > kMostDelay || rules.kept > kMostDelay) {
     throw MakeError(ErrorCode::kInvalid,
-                    "world: posts of latency {}, kept for {} steps; at least 0 and 1 are needed",
-                    rules.latency, rules.kept);
+                    "world: posts of latency {}, kept for {} steps; allowed are 0 to {}, and 1 to {}",
+                    rules.latency, rules.kept, kMostDelay, kMostDelay);
   }
 }
 

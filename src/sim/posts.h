@@ -59,9 +59,12 @@ struct BoardContents {
   std::vector<Sent> sent;    // ordered by `from`, receiver, sender
 };
 
+// Of a post or a message, in bytes: many people hold each, and more of it would fill no prompt.
+constexpr size_t kLongestText = 65536;
+
 class PostBoard {
  public:
-  // Throws kInvalid for a negative latency, or posts kept for less than a step.
+  // Throws kInvalid for a negative latency, posts kept for less than a step, and either beyond kMostDelay.
   PostBoard(AgentId agents, const PostRules& rules);
 
   const PostRules& GetRules() const { return rules_; }

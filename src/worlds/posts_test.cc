@@ -305,6 +305,15 @@ TEST(Posts, WhatBreaksTheRulesIsRefused) {
     return in_step_3([to](sim::Commit& commit) { commit.Send(0, to, "hello"); });
   };
   EXPECT_EQ(error_of(send(0), ReadFeed, 0), "no error");
+  EXPECT_EQ(
+      error_of(in_step_3([](sim::Commit& commit) { commit.AddPost(0, std::string(65536, 'a')); }), ReadFeed),
+      "no error");
+  EXPECT_THAT(
+      error_of(in_step_3([](sim::Commit& commit) { commit.AddPost(0, std::string(65537, 'a')); }), ReadFeed),
+      HasSubstr("agent 0 (walker0) posts a text of 65537 bytes, allowed are 65536"));
+  EXPECT_THAT(
+      error_of(in_step_3([](sim::Commit& commit) { commit.Send(0, 1, std::string(65537, 'a')); }), ReadFeed),
+      HasSubstr("sends a message of 65537 bytes"));
   EXPECT_THAT(error_of(send(3), ReadFeed), HasSubstr("sends a message to agent 3, but the world has ids"));
   EXPECT_THAT(error_of(send(1), ReadFeed, 2, 0), HasSubstr("sends a message, but the world has no horizon"));
   const auto post = in_step_3([](sim::Commit& commit) { commit.AddPost(0, "hello"); });

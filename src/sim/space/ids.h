@@ -8,5 +8,7 @@ namespace throng::sim {
 using AgentId = uint32_t;
 constexpr AgentId kNobody = UINT32_MAX;
 using Step = int32_t;
+// Of what takes effect some steps later: a step of a run, with some delays added, is a Step.
+constexpr Step kMostDelay = 1 << 28;
 
 }  // namespace throng::sim
