@@ -39,8 +39,7 @@ constexpr Field kFields[] = {
     {kChat, "messages[].cache_control", Use::kNoEffect, "prompts that begin alike share their cache anyway"},
     {kChat, "messages[].name", Use::kComputed,
      "of a tool, with its result; of whoever speaks: where the template does not show it, it stands before "
-     "the "
-     "text, as `name: `, unless it is the role's"},
+     "the text, as `name: `, unless it is the role's"},
     {kChat, "messages[].tool_calls", Use::kComputed, "a list of calls, if the model's template shows them"},
     {kChat, "messages[].tool_calls[].id", Use::kComputed, "a text"},
     {kChat, "messages[].tool_calls[].type", Use::kComputed, "`function`"},

@@ -47,6 +47,17 @@ bool Matches(std::string_view pattern, std::string_view path, Params& params) {
 Router::Router(std::vector<Route> routes, AccessOptions access, const HttpLimits& limits)
     : routes_(std::move(routes)), access_(std::move(access)), limits_(limits) {}
 
+std::string Router::Hint(const HttpRequest& request) const {
+  const std::string path =
+      request.path.starts_with("/v1/v1/") ? request.path.substr(3) : "/v1" + request.path;
+  Params params;
+  for (const Route& route : routes_) {
+    if (route.method != request.method || !Matches(route.path, path, params)) continue;
+    return fmt::format("; did you mean {}? A client's base URL ends with /v1, once", path);
+  }
+  return "";
+}
+
 Router::Decision Router::Decide(RequestHead& head) const {
   HttpRequest& request = head.request;
   const Route* route = nullptr;
@@ -67,13 +78,14 @@ Router::Decision Router::Decide(RequestHead& head) const {
   const bool open = methods.empty() || (route != nullptr && route->open);
   if (auto refusal = access_.Refuse(head, open)) return {.reply = std::move(refusal)};
   if (methods.empty()) {
-    return {.reply = ErrorReply(
-                404, fmt::format("{} {}: there is no such endpoint", request.method, request.path))};
+    return {.reply = ErrorReply(404, fmt::format("{} {}: there is no such endpoint{}", request.method,
+                                                 request.path, Hint(request)))};
   }
   if (route == nullptr) {
     HttpReply reply{.status = 204, .type = ""};
     if (request.method != "OPTIONS") {
-      reply = ErrorReply(405, fmt::format("{} {}: allowed: {}", request.method, request.path, allowed));
+      reply = ErrorReply(
+          405, fmt::format("{} {}: allowed: {}{}", request.method, request.path, allowed, Hint(request)));
     }
     reply.headers.emplace_back("Allow", allowed);
     return {.reply = std::move(reply)};

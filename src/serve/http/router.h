@@ -41,6 +41,9 @@ class Router {
   void Finish(const RequestHead& head, HttpReply& reply) const;
 
  private:
+  // For an error: where clients meant to go whose base URL lacks "/v1" or has it twice; empty: nowhere known.
+  std::string Hint(const HttpRequest& request) const;
+
   const std::vector<Route> routes_;
   const Access access_;
   const HttpLimits& limits_;

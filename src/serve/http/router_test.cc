@@ -9,6 +9,7 @@ namespace throng::serve {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 
 HttpReply Echo(const HttpRequest& request) {
@@ -75,6 +76,13 @@ TEST_F(RouterTest, NamesTheMethodsThatAreAllowed) {
   EXPECT_EQ(Ask("BREW", "/").first, 405);
   EXPECT_EQ(Ask("OPTIONS", "/v1/models").first, 204);
   EXPECT_EQ(Header("Allow"), "GET, HEAD");
+}
+
+// Clients whose base URL lacks "/v1", or has it twice.
+TEST_F(RouterTest, NamesTheEndpointThatWasMeant) {
+  EXPECT_THAT(Ask("POST", "/runs/7/cancel"), Pair(404, HasSubstr("did you mean /v1/runs/7/cancel?")));
+  EXPECT_THAT(Ask("GET", "/v1/v1/models"), Pair(404, HasSubstr("did you mean /v1/models?")));
+  EXPECT_THAT(Ask("POST", "/models"), Pair(404, Not(HasSubstr("mean"))));
 }
 
 TEST_F(RouterTest, RefusesBodiesBeforeTheyAreRead) {

@@ -267,7 +267,6 @@ TEST_F(OwnToolsTest, TheModelIsToldInOurWords) {
   EXPECT_THAT(prompt, HasSubstr("user\n<tool_response>\ndone\n</tool_response>\n<tool_response>\ntwice\n"));
 }
 
-// What a message has reaches the prompt, or the chat is refused.
 TEST_F(OwnToolsTest, NoArgumentsAreNone) {
   const Json call = {{"id", "c"}, {"type", "function"}, {"function", {{"name", "turn"}, {"arguments", ""}}}};
   const Json messages = {{{"role", "user"}, {"content", "a"}},
@@ -284,6 +283,7 @@ TEST_F(OwnToolsTest, NoArgumentsAreNone) {
   EXPECT_EQ(tokens(messages), tokens(explicit_none));
 }
 
+// What a message has reaches the prompt, or the chat is refused.
 TEST_F(OwnToolsTest, NamesAndRolesAreNotLost) {
   model::ChatInput chat;
   chat.messages = {{{"role", "user"}, {"name", "Ann"}, {"content", "x"}},
