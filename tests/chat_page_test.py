@@ -77,6 +77,10 @@ class MadeUp(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
         self.wfile.flush()
 
+    def comment(self):
+        self.wfile.write(b"3\r\n:\n\n\r\n")
+        self.wfile.flush()
+
     def piece(self, finish=None, **delta):
         self.event(json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}))
 
@@ -104,6 +108,7 @@ class MadeUp(BaseHTTPRequestHandler):
 
     def answer(self, word):
         self.piece(role="assistant", content="")
+        self.comment()
         if word == "think":
             self.piece(reasoning_content="\nHm, <b>tea</b>?")
         if word == "slow":

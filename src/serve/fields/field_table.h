@@ -19,6 +19,8 @@ enum Endpoint : uint32_t {
   kOllamaChat = 1 << 6,  // POST /api/chat
   kOllamaText = 1 << 7,  // POST /api/generate
   kOllamaShow = 1 << 8,  // POST /api/show
+  kOllamaEmbed = 1 << 9,  // POST /api/embed
+  kOllamaEmbeddings = 1 << 10,  // POST /api/embeddings
 };
 
 enum class Use {
