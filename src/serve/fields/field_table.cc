@@ -323,7 +323,7 @@ constexpr Field kFields[] = {
     {kOllama, "options", Use::kComputed, "an object"},
     {kOllamaVectors, "options", Use::kNoEffect, "an object: nothing of it changes embeddings"},
     {kOllama, "options.num_predict", Use::kComputed,
-     "1 or more; -1, the default: what is left of the context"},
+     "1 or more; -1, the default, and -2: what is left of the context"},
     {kOllama, "options.temperature", Use::kComputed, "0 to 100; default 0.8"},
     {kOllama, "options.top_k", Use::kComputed, "0: all; default 40"},
     {kOllama, "options.top_p", Use::kComputed, "0 to 1; default 0.9"},

@@ -57,8 +57,8 @@ void ParseOptions(const JsonFields& fields, engine::TextRequest& text) {
   text.rules.presence_penalty = options.Number("presence_penalty", 0, -2, 2);
   text.rules.frequency_penalty = options.Number("frequency_penalty", 0, -2, 2);
   text.stop = ParseStop(options);
-  const int most = options.Integer("num_predict", -1, -1, kMost);
-  if (most == 0) FailField(options.Path("num_predict"), most, "-1, or 1 or more");
+  const int most = options.Integer("num_predict", -1, -2, kMost);
+  if (most == 0) FailField(options.Path("num_predict"), most, "-2, -1, or 1 or more");
   if (most > 0) text.max_tokens = most;
 }
 

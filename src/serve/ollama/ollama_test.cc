@@ -79,6 +79,10 @@ TEST_F(OllamaTest, RefusesInOneSentence) {
               HasSubstr("options.repeat_last_n"));
   EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","options":{"temprature":0}})"),
               HasSubstr("options.temprature"));
+  EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","options":{"num_predict":0}})"), HasSubstr("-2, -1, or 1"));
+  EXPECT_EQ(Post(OllamaGenerate, {{"prompt", "a"}, {"format", {{"const", 1}}}, {"stream", false}, {"options", {{"num_predict", -2}}}})
+                ["response"],
+            "1");
   EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","format":"xml"})"), HasSubstr("format"));
   EXPECT_TRUE(Post(OllamaGenerate, {{"prompt", "a"}, {"format", "json"}, {"stream", false}})["response"]
                   .get<std::string>()
