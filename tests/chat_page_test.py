@@ -198,6 +198,35 @@ def check_answers(page):
     page.fresh()
 
 
+def check_reload(page):
+    """The conversation is there again, what was written of an answer too, and goes on."""
+    page.say("one")
+    page.say("think")
+    turns = page.turns()
+    page = Page(page.browser, page.js("location.href"))
+    assert page.turns() == turns and len(turns) == 4, page.turns()
+    assert page.js("document.querySelector('details').lastChild.textContent") == "Hm, <b>tea</b>?"
+    page.say("two")
+    assert [message["content"] for message in MadeUp.asked[-1]["messages"]] == ["one", "You said one. ü", "think", "You said think. ü", "two"]
+    page.begin("slow")
+    page.wait("document.querySelector('#log > li:last-child .text').innerText.includes('goes on')")
+    page = Page(page.browser, page.js("location.href"))
+    assert len(page.turns()) == 8 and page.turns()[7][1].startswith("It begins and goes on"), page.turns()
+    assert page.error() == "" and page.js("document.getElementById('stop').hidden")
+    page.fresh()
+    page = Page(page.browser, page.js("location.href"))
+    assert page.turns() == []
+
+
+def check_composing(page):
+    """An Enter that ends a word of an input method sends nothing."""
+    page.browser.type(*"k")
+    for how in ("isComposing: true", "keyCode: 229"):
+        page.js(f"document.getElementById('message').dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', {how}}}))")
+    assert page.turns() == [] and page.js("document.getElementById('message').value") == "k"
+    page.js("document.getElementById('message').value = ''")
+
+
 def check_texts(page):
     html = page.say("markup")
     assert "<img" not in html and "<script" not in html and "javascript:" not in page.js("Array.from(document.links).map(String).join()"), html
@@ -344,7 +373,7 @@ def main():
             browser = Browser(Path(folder) / "profile")
             try:
                 page = Page(browser, url)
-                for check in (check_answers, check_texts, check_stop):
+                for check in (check_answers, check_reload, check_composing, check_texts, check_stop):
                     check(page)
                 complaints = browser.console()
                 assert not complaints, complaints
