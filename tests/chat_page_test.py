@@ -39,6 +39,12 @@ if (a < b) {
   c();
 }
 ```
+A head | *b* \\| c
+--- | :-:
+| 1 | `<i>` |
+| 2 |
+> so
+> said
 End"""
 
 
@@ -111,6 +117,10 @@ class MadeUp(BaseHTTPRequestHandler):
         self.comment()
         if word == "think":
             self.piece(reasoning_content="\nHm, <b>tea</b>?")
+        if word == "ponder":
+            for _ in range(300):
+                self.piece(reasoning_content=" hm")
+                time.sleep(0.1)
         if word == "slow":
             self.piece(content="It begins")
             for _ in range(300):
@@ -190,7 +200,11 @@ def check_answers(page):
     assert page.focus() == "message" and page.js("document.getElementById('message').value") == ""
     assert page.browser.text("status") == "The answer is complete."
     assert MadeUp.asked[-1] == {"messages": [{"role": "user", "content": "one\ntwo"}], "stream": True}, MadeUp.asked[-1]
+    page.browser.resize(600, 300)
     page.say("again")
+    assert page.js("(({bottom}) => bottom <= document.getElementById('scroll').getBoundingClientRect().bottom)("
+                   "document.getElementById('regenerate').getBoundingClientRect())")  # at the end, all of it
+    page.browser.resize(1280, 890)
     assert [message["role"] for message in MadeUp.asked[-1]["messages"]] == ["user", "assistant", "user"]
     page.click("regenerate")
     page.ended()
@@ -235,7 +249,9 @@ def check_texts(page):
     html = page.say("markdown")
     expected = ("<h3>Tea &amp; more</h3><p>Some <strong>strong <em>and</em> tea</strong>, <em>emphasis</em>, <code>co&lt;b&gt;de</code>, 2 * 3 * 4.\n"
                 'Next line.</p><ul><li>one</li><li>two\nmore</li></ul><ol start="3"><li>three</li><li>four</li></ol>'
-                '<pre tabindex="0"><code>if (a &lt; b) {\n\n  c();\n}</code></pre><p>End</p>')
+                '<pre tabindex="0"><code>if (a &lt; b) {\n\n  c();\n}</code></pre>'
+                '<div class="table" tabindex="0"><table><thead><tr><th>A head</th><th><em>b</em> | c</th></tr></thead><tbody><tr><td>1</td>'
+                '<td><code>&lt;i&gt;</code></td></tr><tr><td>2</td></tr></tbody></table></div><blockquote>so\nsaid</blockquote><p>End</p>')
     assert html == expected, html
     page.say("think")
     box = page.js("(({open, lastChild}) => [open, lastChild.textContent])(document.querySelector('details'))")
@@ -262,6 +278,12 @@ def check_stop(page):
         assert page.error() == "" and page.focus() == "message"
         page.js("document.getElementById('message').value = ''")
         page.fresh()
+    page.begin("ponder")
+    page.wait("document.querySelector('#log summary')?.textContent === 'Thinking\u2026'")
+    page.browser.type(ESCAPE)
+    page.ended()
+    assert page.browser.text("log").startswith("You" + "ponder" + "Model" + "Thoughts"), page.browser.text("log")
+    page.fresh()
     page.begin("slow")
     page.wait("document.querySelector('#log > li:last-child .text').innerText.includes('goes on')")
     page.fresh()  # in the middle of an answer

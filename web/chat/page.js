@@ -39,11 +39,11 @@ function showThought(turn) {
   if (!turn.thoughtBox) {
     turn.thoughtBox = document.createElement('details');
     turn.thoughtBox.className = 'thought';
-    const title = document.createElement('summary');
-    title.textContent = 'Thoughts';
-    turn.thoughtBox.append(title, document.createElement('div'));
+    turn.thoughtBox.append(document.createElement('summary'), document.createElement('div'));
     turn.item.querySelector('.text').before(turn.thoughtBox);
   }
+  const isThinking = running !== null && turn === turns.at(-1) && !turn.content;
+  turn.thoughtBox.firstChild.textContent = isThinking ? 'Thinking\u2026' : 'Thoughts';
   turn.thoughtBox.lastChild.textContent = turn.thought.trim();
 }
 
@@ -85,6 +85,7 @@ async function run() {
   const request = requestOf();
   const turn = Object.assign(addTurn('assistant', ''), {thought: ''});
   const stopper = running = new AbortController();
+  turn.item.classList.add('running');
   $('error').textContent = '';
   say('The model answers.');
   showState();
@@ -112,9 +113,10 @@ async function run() {
     if (!turn.content && !turn.thought) takeBack();
   }
   cancelAnimationFrame(drawn);
-  showTurn(turn);
+  turn.item.classList.remove('running');
   running = null;
   showState();
+  showTurn(turn);
 }
 
 // A message without an answer is to be sent again, perhaps in other words.
