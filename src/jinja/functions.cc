@@ -68,7 +68,9 @@ Value MakeJoiner(Runtime& runtime, V, B arguments) {
 }
 
 // Templates may ask whether it is defined.
-Value Lipsum(Runtime& runtime, V, B) { runtime.Fail("lipsum: it makes texts by chance, which no prompt needs"); }
+Value Lipsum(Runtime& runtime, V, B) {
+  runtime.Fail("lipsum: it makes texts by chance, which no prompt needs");
+}
 
 Value RaiseException(Runtime& runtime, V, B arguments) {
   const Text message = ToText(runtime, arguments[0]);
@@ -95,10 +97,14 @@ Value StrftimeNow(Runtime& runtime, V, B arguments) {
 }
 
 constexpr Builtin kFunctions[] = {
-    {"range", "start stop? step?", Range},   {"dict", "...", MakeDict},
-    {"namespace", "...", MakeNamespace},     {"cycler", "...", MakeCycler},
-    {"joiner", "sep?", MakeJoiner},          {"lipsum", "n? html? min? max?", Lipsum},
-    {"raise_exception", "message", RaiseException}, {"strftime_now", "format", StrftimeNow},
+    {"range", "start stop? step?", Range},
+    {"dict", "...", MakeDict},
+    {"namespace", "...", MakeNamespace},
+    {"cycler", "...", MakeCycler},
+    {"joiner", "sep?", MakeJoiner},
+    {"lipsum", "n? html? min? max?", Lipsum},
+    {"raise_exception", "message", RaiseException},
+    {"strftime_now", "format", StrftimeNow},
 };
 
 }  // namespace

@@ -198,8 +198,8 @@ TEST_F(ServerTest, TellsAboutItself) {
   const std::string metrics = Get("/metrics").second;
   EXPECT_THAT(metrics, HasSubstr("# TYPE throng:http_requests_total counter\nthrong:http_requests_total 3"));
   EXPECT_THAT(metrics, HasSubstr("throng:http_errors_total 0"));
-  for (const char* name : {"time_to_first_token", "e2e_request_latency", "request_queue_time", "request_prefill_time",
-                           "request_decode_time", "request_time_per_output_token"})
+  for (const char* name : {"time_to_first_token", "e2e_request_latency", "request_queue_time",
+                           "request_prefill_time", "request_decode_time", "request_time_per_output_token"})
     EXPECT_THAT(metrics, HasSubstr(fmt::format("throng:{}_seconds_count 1\n", name)));
   EXPECT_THAT(Get("/").second, StartsWith("<!DOCTYPE html>"));
   EXPECT_EQ(Get("/viewer/main.js").first, 200);

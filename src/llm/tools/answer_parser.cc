@@ -43,8 +43,8 @@ void AnswerParser::Finish(std::vector<AnswerEvent>& events) {
 bool AnswerParser::EndsBeforeAName() const {
   switch (state_) {
     case State::kTop:
-      return !held_.Empty() && (form_->calls == AnswerForm::Calls::kMust || seen_call_ ||
-                                AnswerFormat::IsMark(held_.Front()));
+      return !held_.Empty() &&
+             (form_->calls == AnswerForm::Calls::kMust || seen_call_ || AnswerFormat::IsMark(held_.Front()));
     case State::kHead:
     case State::kTag:
     case State::kKeys:

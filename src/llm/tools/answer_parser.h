@@ -29,7 +29,8 @@ struct AnswerEvent {
 
 // Any text can be read. What begins like a call, and turns out to be none before its tool is named, is text;
 // from there on, arguments are what stands where they belong, right or wrong. A text that ends within a call
-// leaves what there is of it: nothing, before its tool is named. White space around thoughts, and between text and calls, belongs to none.
+// leaves what there is of it: nothing, before its tool is named. White space around thoughts, and between
+// text and calls, belongs to none.
 class AnswerParser {
  public:
   // Calls are read unless the form's are kNever.

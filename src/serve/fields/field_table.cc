@@ -130,7 +130,8 @@ constexpr Field kFields[] = {
     {kOllamaEmbed, "truncate", Use::kNoEffect, "what is too long is refused, and never cut"},
     {kOllamaEmbed, "dimensions", Use::kRefused, "embeddings are as long as the model makes them", "[0]"},
     {kOllamaEmbeddings, "prompt", Use::kComputed, "a text"},
-    {kOllamaChat, "messages", Use::kComputed, "up to 4096 messages; none: the reply says at once that the model is loaded"},
+    {kOllamaChat, "messages", Use::kComputed,
+     "up to 4096 messages; none: the reply says at once that the model is loaded"},
     {kOllamaChat, "messages[].role", Use::kComputed,
      "`system`, `user`, `assistant`; others where the template has them"},
     {kOllamaChat, "messages[].content", Use::kComputed, "a text"},
@@ -155,7 +156,8 @@ constexpr Field kFields[] = {
     {kOllamaText, "context", Use::kRefused, "send the chat instead", kNothing},
     {kOllamaText, "images", Use::kRefused, "text only", kNothing},
     {kOllama, "logprobs", Use::kRefused, "`/v1/chat/completions` and `/v1/completions` have them", kNothing},
-    {kOllama, "top_logprobs", Use::kRefused, "`/v1/chat/completions` and `/v1/completions` have them", kNothing},
+    {kOllama, "top_logprobs", Use::kRefused, "`/v1/chat/completions` and `/v1/completions` have them",
+     kNothing},
 
     // How much, and when it ends.
     {kBoth, "max_tokens", Use::kComputed,

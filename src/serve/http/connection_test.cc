@@ -286,7 +286,8 @@ TEST_F(ConnectionTest, SendsPiecesAsTheyCome) {
   EXPECT_THAT(client.ReadAll(), HasSubstr("hello"));
 }
 
-// Proxies and clients give up on streams that say nothing for long; so does the server on clients that are gone.
+// Proxies and clients give up on streams that say nothing for long; so does the server on clients that are
+// gone.
 TEST_F(ConnectionTest, ShowsThatAQuietStreamLives) {
   Start({.quiet_seconds = 0.1});
   RawClient client = Connect();

@@ -16,8 +16,8 @@ struct HttpLimits {
   double write_seconds = 30;   // for a client to take a piece of a reply
   double slowest_bytes_per_second = 64 << 10;  // larger pieces get more time by this measure
   double quiet_seconds = 15;  // after which a stream of events shows that it lives, to proxies and clients
-  double linger_seconds = 1;                   // for a refused client to read why
-  int connections = 4096;  // beyond it that is closed which has gone longest without a complete request
+  double linger_seconds = 1;  // for a refused client to read why
+  int connections = 4096;     // beyond it that is closed which has gone longest without a complete request
   int connections_per_address = 2048;  // an IPv6 network of 64 bits counts as one address
 };
 

@@ -104,7 +104,8 @@ RequestReader::State RequestReader::ReadHead() {
     return Fail(400, "request: it is no HTTP; for TLS, put a proxy in front of this server");
   }
   for (size_t i = std::max<size_t>(searched_, 1); i < header_bytes; ++i) {
-    if (bytes_[i] == '\n' && bytes_[i - 1] != '\r') return Fail(400, "header: a line ends without CR before LF");
+    if (bytes_[i] == '\n' && bytes_[i - 1] != '\r')
+      return Fail(400, "header: a line ends without CR before LF");
   }
   if (end == bytes_.npos) {
     searched_ = bytes_.size() - std::min(bytes_.size(), kEndOfHeader.size() - 1);

@@ -119,7 +119,7 @@ Json CallsOf(const std::vector<ToolCall>& calls) {
 }
 
 std::string LineOf(const std::string& model, bool chat, std::string_view text, std::string_view thought,
-                 const Json& calls, const Json& rest) {
+                   const Json& calls, const Json& rest) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   Json json = {{"model", model},
                {"created_at", OllamaTime(std::chrono::duration_cast<std::chrono::seconds>(now).count())}};
@@ -222,7 +222,8 @@ HttpReply Complete(Context& context, const HttpRequest& request, bool chat) {
   OllamaRequest asked = ParseRequest(chat ? kOllamaChat : kOllamaText, request.body);
   HttpReply reply;
   if (asked.only_loads) {
-    reply.body = LineOf(OllamaName(context.Model()), chat, "", "", {}, {{"done", true}, {"done_reason", "load"}});
+    reply.body =
+        LineOf(OllamaName(context.Model()), chat, "", "", {}, {{"done", true}, {"done_reason", "load"}});
     return reply;
   }
   reply.stream = asked.stream;

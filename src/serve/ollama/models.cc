@@ -17,6 +17,8 @@
 namespace throng::serve {
 namespace {
 
+// The Ollama whose API this is: clients refuse what says that it is older than they need.
+constexpr const char* kOllamaVersion = "0.12.0";
 constexpr const char* kNever = "9999-12-31T23:59:59Z";  // when the model leaves the memory
 
 // What the model's file holds; a model made in memory, as in tests, has none.
@@ -95,7 +97,7 @@ std::string OllamaName(const engine::LocalModel& model) {
 }
 
 HttpReply OllamaVersion(Context& context, const HttpRequest& request) {
-  return ReplyWith({{"version", THRONG_VERSION}});
+  return ReplyWith({{"version", kOllamaVersion}});
 }
 
 HttpReply OllamaTags(Context& context, const HttpRequest& request) {
@@ -120,7 +122,7 @@ HttpReply OllamaShow(Context& context, const HttpRequest& request) {
   const model::ModelConfig& config = model.Config();
   const Json info = {{"general.architecture", config.architecture},
                      {"general.parameter_count", contents.parameters},
-                     {config.architecture + ".context_length", config.context_length},
+                     {config.architecture + ".context_length", model.Options().max_context},
                      {config.architecture + ".embedding_length", config.dim},
                      {config.architecture + ".block_count", config.num_layers}};
   return ReplyWith(
