@@ -39,6 +39,12 @@ if (a < b) {
   c();
 }
 ```
+A head | *b* \\| c
+--- | :-:
+| 1 | `<i>` |
+| 2 |
+> so
+> said
 End"""
 
 
@@ -77,6 +83,10 @@ class MadeUp(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
         self.wfile.flush()
 
+    def comment(self):
+        self.wfile.write(b"3\r\n:\n\n\r\n")
+        self.wfile.flush()
+
     def piece(self, finish=None, **delta):
         self.event(json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}))
 
@@ -104,8 +114,13 @@ class MadeUp(BaseHTTPRequestHandler):
 
     def answer(self, word):
         self.piece(role="assistant", content="")
+        self.comment()
         if word == "think":
             self.piece(reasoning_content="\nHm, <b>tea</b>?")
+        if word == "ponder":
+            for _ in range(300):
+                self.piece(reasoning_content=" hm")
+                time.sleep(0.1)
         if word == "slow":
             self.piece(content="It begins")
             for _ in range(300):
@@ -185,12 +200,45 @@ def check_answers(page):
     assert page.focus() == "message" and page.js("document.getElementById('message').value") == ""
     assert page.browser.text("status") == "The answer is complete."
     assert MadeUp.asked[-1] == {"messages": [{"role": "user", "content": "one\ntwo"}], "stream": True}, MadeUp.asked[-1]
+    page.browser.resize(600, 300)
     page.say("again")
+    assert page.js("(({bottom}) => bottom <= document.getElementById('scroll').getBoundingClientRect().bottom)("
+                   "document.getElementById('regenerate').getBoundingClientRect())")  # at the end, all of it
+    page.browser.resize(1280, 890)
     assert [message["role"] for message in MadeUp.asked[-1]["messages"]] == ["user", "assistant", "user"]
     page.click("regenerate")
     page.ended()
     assert MadeUp.asked[-1] == MadeUp.asked[-2] and len(page.turns()) == 4
     page.fresh()
+
+
+def check_reload(page):
+    """The conversation is there again, what was written of an answer too, and goes on."""
+    page.say("one")
+    page.say("think")
+    turns = page.turns()
+    page = Page(page.browser, page.js("location.href"))
+    assert page.turns() == turns and len(turns) == 4, page.turns()
+    assert page.js("document.querySelector('details').lastChild.textContent") == "Hm, <b>tea</b>?"
+    page.say("two")
+    assert [message["content"] for message in MadeUp.asked[-1]["messages"]] == ["one", "You said one. ü", "think", "You said think. ü", "two"]
+    page.begin("slow")
+    page.wait("document.querySelector('#log > li:last-child .text').innerText.includes('goes on')")
+    page = Page(page.browser, page.js("location.href"))
+    assert len(page.turns()) == 8 and page.turns()[7][1].startswith("It begins and goes on"), page.turns()
+    assert page.error() == "" and page.js("document.getElementById('stop').hidden")
+    page.fresh()
+    page = Page(page.browser, page.js("location.href"))
+    assert page.turns() == []
+
+
+def check_composing(page):
+    """An Enter that ends a word of an input method sends nothing."""
+    page.browser.type(*"k")
+    for how in ("isComposing: true", "keyCode: 229"):
+        page.js(f"document.getElementById('message').dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', {how}}}))")
+    assert page.turns() == [] and page.js("document.getElementById('message').value") == "k"
+    page.js("document.getElementById('message').value = ''")
 
 
 def check_texts(page):
@@ -201,7 +249,9 @@ def check_texts(page):
     html = page.say("markdown")
     expected = ("<h3>Tea &amp; more</h3><p>Some <strong>strong <em>and</em> tea</strong>, <em>emphasis</em>, <code>co&lt;b&gt;de</code>, 2 * 3 * 4.\n"
                 'Next line.</p><ul><li>one</li><li>two\nmore</li></ul><ol start="3"><li>three</li><li>four</li></ol>'
-                '<pre tabindex="0"><code>if (a &lt; b) {\n\n  c();\n}</code></pre><p>End</p>')
+                '<pre tabindex="0"><code>if (a &lt; b) {\n\n  c();\n}</code></pre>'
+                '<div class="table" tabindex="0"><table><thead><tr><th>A head</th><th><em>b</em> | c</th></tr></thead><tbody><tr><td>1</td>'
+                '<td><code>&lt;i&gt;</code></td></tr><tr><td>2</td></tr></tbody></table></div><blockquote>so\nsaid</blockquote><p>End</p>')
     assert html == expected, html
     page.say("think")
     box = page.js("(({open, lastChild}) => [open, lastChild.textContent])(document.querySelector('details'))")
@@ -228,6 +278,12 @@ def check_stop(page):
         assert page.error() == "" and page.focus() == "message"
         page.js("document.getElementById('message').value = ''")
         page.fresh()
+    page.begin("ponder")
+    page.wait("document.querySelector('#log summary')?.textContent === 'Thinking\u2026'")
+    page.browser.type(ESCAPE)
+    page.ended()
+    assert page.browser.text("log").startswith("You" + "ponder" + "Model" + "Thoughts"), page.browser.text("log")
+    page.fresh()
     page.begin("slow")
     page.wait("document.querySelector('#log > li:last-child .text').innerText.includes('goes on')")
     page.fresh()  # in the middle of an answer
@@ -339,7 +395,7 @@ def main():
             browser = Browser(Path(folder) / "profile")
             try:
                 page = Page(browser, url)
-                for check in (check_answers, check_texts, check_stop):
+                for check in (check_answers, check_reload, check_composing, check_texts, check_stop):
                     check(page)
                 complaints = browser.console()
                 assert not complaints, complaints

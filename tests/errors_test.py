@@ -94,6 +94,8 @@ def main():
         ("replay in an unknown mode", ["replay", trace, "--mode", "fast"], ["fast", "no-dependency"], 1),
         ("plot of no time", ["replay", trace, "--plot", folder / "x.svg", "--plot-window", "9:3"], ["9:3", "100:400"], 1),
         ("unknown flag", ["run", "--nonsense"], ["--nonsense"], 2),
+        ("key of nothing", ["serve", "--port", "0", "--api-key", ""], ["--api-key", "not empty"], 2),
+        ("bodies of nothing", ["serve", "--port", "0", "--max-body", "0"], ["--max-body", "1 to 268435456"], 2),
         ("unknown subcommand", ["fly"], ["fly"], 2),
         ("unknown subcommand of one", ["trace", "fly"], ["fly", "throng trace --help"], 2),
         ("number that is none", ["run", "--steps", "many"], ["--steps"], 2),

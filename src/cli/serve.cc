@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -31,6 +32,12 @@ struct Options {
 
 bool IsLoopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+// An empty key, from a variable that is not set, would open the server to all; clients cannot send blanks.
+std::string WhatIsWrongWithKey(const std::string& key) {
+  const auto is_blank = [](char c) { return c <= ' ' && c >= 0; };
+  return key.empty() || std::ranges::any_of(key, is_blank) ? "a key is not empty, and has no blanks" : "";
 }
 
 void Run(Options& options, const CLI::App& command) {
@@ -88,6 +95,7 @@ void AddServe(CLI::App& app) {
       ->add_option("--api-key", server.access.api_key,
                    "Key that clients must send as a bearer token; default: $THRONG_API_KEY")
       ->group(kGroup)
+      ->check(WhatIsWrongWithKey)
       ->envname("THRONG_API_KEY");
   command->add_option("--max-requests", server.max_requests, "Requests at once; more get status 503")
       ->group(kGroup)
@@ -95,6 +103,7 @@ void AddServe(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--max-body", server.limits.body_bytes, "Most bytes of a request, such as 4MB")
       ->group(kGroup)
+      ->check(CLI::Range(size_t{1}, server.limits.buffered_bytes))
       ->transform(Bytes());
   command
       ->add_option(

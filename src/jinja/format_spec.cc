@@ -355,6 +355,8 @@ class BraceFormatter {
   Value First(std::string_view name) {
     const Value index = name.empty() ? Value(next_++) : Index(name);
     if (const auto* number = index.If<int64_t>()) {
+      (name.empty() ? counts_ : numbers_) = true;
+      if (counts_ && numbers_) runtime_.Fail("a format has fields with numbers, or without, but not both");
       if (*number < 0 || static_cast<size_t>(*number) >= arguments_.positional.size()) {
         runtime_.Fail("there is no argument {} for the format", *number);
       }
@@ -419,6 +421,7 @@ class BraceFormatter {
   std::string_view bytes_;
   const Arguments& arguments_;
   int64_t next_ = 0;
+  bool counts_ = false, numbers_ = false;  // there are fields {}, and fields {0}
 };
 
 }  // namespace

@@ -67,6 +67,11 @@ Value MakeJoiner(Runtime& runtime, V, B arguments) {
                              });
 }
 
+// Templates may ask whether it is defined.
+Value Lipsum(Runtime& runtime, V, B) {
+  runtime.Fail("lipsum: it makes texts by chance, which no prompt needs");
+}
+
 Value RaiseException(Runtime& runtime, V, B arguments) {
   const Text message = ToText(runtime, arguments[0]);
   runtime.Fail("it refuses these messages: {}", message.View().substr(0, 500));
@@ -92,9 +97,13 @@ Value StrftimeNow(Runtime& runtime, V, B arguments) {
 }
 
 constexpr Builtin kFunctions[] = {
-    {"range", "start stop? step?", Range},   {"dict", "...", MakeDict},
-    {"namespace", "...", MakeNamespace},     {"cycler", "...", MakeCycler},
-    {"joiner", "sep?", MakeJoiner},          {"raise_exception", "message", RaiseException},
+    {"range", "start stop? step?", Range},
+    {"dict", "...", MakeDict},
+    {"namespace", "...", MakeNamespace},
+    {"cycler", "...", MakeCycler},
+    {"joiner", "sep?", MakeJoiner},
+    {"lipsum", "n? html? min? max?", Lipsum},
+    {"raise_exception", "message", RaiseException},
     {"strftime_now", "format", StrftimeNow},
 };
 

@@ -3,6 +3,9 @@
 #include <locale.h>
 #include <wctype.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/text/utf8.h"
 
 namespace throng::jinja {
@@ -16,6 +19,14 @@ locale_t Tables() {
   }();
   return locale;
 }
+
+// Of Unicode's categories Cf and Co, first and last.
+constexpr std::array<char32_t, 2> kUnprinted[] = {
+    {0xAD, 0xAD},       {0x600, 0x605},     {0x61C, 0x61C},     {0x6DD, 0x6DD},      {0x70F, 0x70F},
+    {0x890, 0x891},     {0x8E2, 0x8E2},     {0x180E, 0x180E},   {0x200B, 0x200F},    {0x202A, 0x202E},
+    {0x2060, 0x2064},   {0x2066, 0x206F},   {0xE000, 0xF8FF},   {0xFEFF, 0xFEFF},    {0xFFF9, 0xFFFB},
+    {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x13438}, {0x1BCA0, 0x1BCA3},  {0x1D173, 0x1D17A},
+    {0xE0001, 0xE0001}, {0xE0020, 0xE007F}, {0xF0000, 0xFFFFD}, {0x100000, 0x10FFFD}};
 
 wint_t Wide(char32_t c) { return static_cast<wint_t>(c); }
 
@@ -60,9 +71,11 @@ bool IsAlpha(char32_t c) {
 bool IsDigit(char32_t c) { return c >= '0' && c <= '9'; }
 bool IsUpper(char32_t c) { return iswupper_l(Wide(c), Tables()) != 0; }
 bool IsLower(char32_t c) { return iswlower_l(Wide(c), Tables()) != 0; }
+// The C library prints characters that say how others are shown, and private ones; Python does not.
 bool IsPrintable(char32_t c) {
   if (c < 0x7F) return c >= 0x20;
-  return iswprint_l(Wide(c), Tables()) != 0 && !IsSpace(c) && c != 0xAD;
+  return iswprint_l(Wide(c), Tables()) != 0 && !IsSpace(c) &&
+         std::ranges::none_of(kUnprinted, [c](const auto& range) { return c >= range[0] && c <= range[1]; });
 }
 
 char32_t ToUpper(char32_t c) { return static_cast<char32_t>(towupper_l(Wide(c), Tables())); }

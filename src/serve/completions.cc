@@ -288,7 +288,7 @@ HttpReply Complete(Context& context, CompletionRequest request, bool chat) {
   HttpReply reply;
   reply.stream = request.stream;
   if (request.stream) {
-    reply.type = "text/event-stream";
+    reply.type = kEventStream;
     reply.source = std::make_shared<StreamedCompletion>(context, std::move(request), chat);
   } else {
     reply.source = std::make_shared<WholeCompletion>(context, std::move(request), chat);

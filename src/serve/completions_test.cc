@@ -582,6 +582,8 @@ TEST_F(CompletionsTest, TheDocumentationHasTheTables) {
                                         {"POST /detokenize", kDetokenize},
                                         {"POST /api/chat", kOllamaChat},
                                         {"POST /api/generate", kOllamaText},
+                                        {"POST /api/embed", kOllamaEmbed},
+                                        {"POST /api/embeddings", kOllamaEmbeddings},
                                         {"POST /api/show", kOllamaShow}}) {
     const std::string section = fmt::format("### {}\n{}", title, FieldsAsMarkdown(endpoint));
     EXPECT_NE(text.str().find(section), std::string::npos) << "docs/api.md must have:\n" << section;

@@ -19,11 +19,14 @@ HttpReply Tokenize(Context& context, const HttpRequest& request);         // POS
 HttpReply Detokenize(Context& context, const HttpRequest& request);       // POST /detokenize
 
 // Ollama's API.
-HttpReply OllamaChat(Context& context, const HttpRequest& request);      // POST /api/chat
-HttpReply OllamaGenerate(Context& context, const HttpRequest& request);  // POST /api/generate
-HttpReply OllamaTags(Context& context, const HttpRequest& request);      // GET /api/tags
-HttpReply OllamaVersion(Context& context, const HttpRequest& request);   // GET /api/version
-HttpReply OllamaShow(Context& context, const HttpRequest& request);      // POST /api/show
+HttpReply OllamaChat(Context& context, const HttpRequest& request);        // POST /api/chat
+HttpReply OllamaGenerate(Context& context, const HttpRequest& request);    // POST /api/generate
+HttpReply OllamaEmbed(Context& context, const HttpRequest& request);       // POST /api/embed
+HttpReply OllamaEmbeddings(Context& context, const HttpRequest& request);  // POST /api/embeddings
+HttpReply OllamaTags(Context& context, const HttpRequest& request);        // GET /api/tags
+HttpReply OllamaPs(Context& context, const HttpRequest& request);          // GET /api/ps
+HttpReply OllamaVersion(Context& context, const HttpRequest& request);     // GET /api/version
+HttpReply OllamaShow(Context& context, const HttpRequest& request);        // POST /api/show
 
 HttpReply Health(Context& context, const HttpRequest& request);  // GET /health: 200 as long as it lives
 HttpReply Ready(Context& context, const HttpRequest& request);   // GET /ready: 503 while it takes no requests

@@ -32,6 +32,8 @@ struct TokenCounts {
 
 class ReplySource;
 
+inline constexpr const char* kEventStream = "text/event-stream";
+
 struct HttpReply {
   int status = 200;
   std::string type = "application/json";
@@ -58,8 +60,8 @@ class ReplySource {
   // Called once, before the others. From then on any thread may call `wake`, which does not block, when Take
   // may find something new; none does once this object is gone.
   virtual void OnChange(std::function<void()> wake) = 0;
-  // Appends to reply.body what is ready. Until the first bytes of a stream, or the end of what is none, it
-  // may change the rest of the reply as well. A slow client is asked less often, and gets more at once.
+  // Appends to reply.body what is ready. Until the end of what is no stream, it may change the rest of the
+  // reply as well. A slow client is asked less often, and gets more at once.
   virtual State Take(HttpReply& reply) = 0;
   // The server stops: the end should come at once.
   virtual void Cancel() = 0;

@@ -46,7 +46,14 @@ struct Generation::State : std::enable_shared_from_this<Generation::State> {
         first_token(metrics.Durations("throng:time_to_first_token_seconds",
                                       "From a complete request to the first text of its answer")),
         whole(metrics.Durations("throng:e2e_request_latency_seconds",
-                                "From a complete request to the end of its answer")) {}
+                                "From a complete request to the end of its answer")),
+        queue(metrics.Durations("throng:request_queue_time_seconds",
+                                "In the queue, before an answer is begun")),
+        prefill(metrics.Durations("throng:request_prefill_time_seconds",
+                                  "From then to the first token of the answer")),
+        decode(metrics.Durations("throng:request_decode_time_seconds", "From then to the answer's end")),
+        per_token(metrics.Durations("throng:request_time_per_output_token_seconds",
+                                    "The same, per token behind the first")) {}
 
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
@@ -123,7 +130,18 @@ struct Generation::State : std::enable_shared_from_this<Generation::State> {
     }
   }
 
+  // Times of the engine: none for an answer that never began.
+  void Observe(const engine::EngineResult& result) {
+    if (result.first_token_seconds <= 0) return;
+    const double seconds = result.total_seconds - result.first_token_seconds;
+    queue.Observe(result.queue_seconds);
+    prefill.Observe(result.first_token_seconds - result.queue_seconds);
+    decode.Observe(seconds);
+    if (result.tokens.size() > 1) per_token.Observe(seconds / static_cast<double>(result.tokens.size() - 1));
+  }
+
   void End(size_t choice, engine::EngineResult result) {
+    Observe(result);
     choices[choice].result = std::move(result);
     if (++num_ended == choices.size()) whole.Observe(Seconds());
     Wake();
@@ -139,6 +157,10 @@ struct Generation::State : std::enable_shared_from_this<Generation::State> {
   engine::LocalModel& model;
   engine::Histogram& first_token;
   engine::Histogram& whole;
+  engine::Histogram& queue;
+  engine::Histogram& prefill;
+  engine::Histogram& decode;
+  engine::Histogram& per_token;
   const Clock::time_point begin = Clock::now();
 
   std::mutex mutex;             // guards all below

@@ -52,6 +52,22 @@ TEST_F(RequestErrorsTest, BodiesThatAreNone) {
   }
 }
 
+// JavaScript sends them where it cuts a text within a character. JSON allows them, texts have no such thing.
+TEST_F(RequestErrorsTest, HalvesOfCharactersAreReplaced) {
+  const auto text = [&](const std::string& escaped) {
+    const HttpReply reply = Call(Completions, R"({"max_tokens":0,"echo":true,"prompt":")" + escaped + "\"}");
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return Json::parse(reply.body)["choices"][0]["text"].get<std::string>();
+  };
+  EXPECT_EQ(text(R"(a\ud83d)"), "a\uFFFD");
+  EXPECT_EQ(text(R"(\uD83D\ude00\ude00b)"), "\U0001F600\uFFFDb");
+  EXPECT_EQ(text(R"(\ud83d\ud83d\ude00)"), "\uFFFD\U0001F600");
+  EXPECT_EQ(text(R"(\\ud83d\udc00\n)"), "\\ud83d\uFFFD\n");
+  EXPECT_THAT(Refused(Completions, R"({"prompt":"\ud83d", x})")["message"].get<std::string>(),
+              HasSubstr("not JSON at byte 21"));
+  EXPECT_EQ(Refused(Completions, R"({"prompt":"\ud83)")["code"], "invalid_json");
+}
+
 // What cannot be compiled is the fault of the field that has it.
 TEST_F(RequestErrorsTest, FormsThatCannotBeCompiled) {
   const Json wrong = {{"type", "nothing"}};

@@ -166,7 +166,8 @@ TEST_F(ServerTest, SpeaksOfErrorsToOllamasClientsAsOllamaDoes) {
   client.set_default_headers({{"Authorization", "Bearer sesame"}});
   EXPECT_THAT(error(client.Get("/api/chat"), 405), HasSubstr("allowed: POST"));
   EXPECT_THAT(error(client.Post("/api/chat", "{", "application/json"), 400), StartsWith("body: "));
-  EXPECT_THAT(error(client.Post("/api/generate", "{}", "application/json"), 400), StartsWith("prompt: "));
+  EXPECT_THAT(error(client.Post("/api/generate", R"({"prompt":1})", "application/json"), 400),
+              StartsWith("prompt: "));
   EXPECT_THAT(error(client.Post("/api/chat", large, "application/json"), 413), HasSubstr("1000 bytes"));
   const auto chunks = [&](size_t, httplib::DataSink& sink) {
     sink.write(large.data(), large.size());
@@ -197,6 +198,9 @@ TEST_F(ServerTest, TellsAboutItself) {
   const std::string metrics = Get("/metrics").second;
   EXPECT_THAT(metrics, HasSubstr("# TYPE throng:http_requests_total counter\nthrong:http_requests_total 3"));
   EXPECT_THAT(metrics, HasSubstr("throng:http_errors_total 0"));
+  for (const char* name : {"time_to_first_token", "e2e_request_latency", "request_queue_time",
+                           "request_prefill_time", "request_decode_time", "request_time_per_output_token"})
+    EXPECT_THAT(metrics, HasSubstr(fmt::format("throng:{}_seconds_count 1\n", name)));
   EXPECT_THAT(Get("/").second, StartsWith("<!DOCTYPE html>"));
   EXPECT_EQ(Get("/viewer/main.js").first, 200);
   EXPECT_EQ(Get("/api/run").first, 404);

@@ -100,7 +100,12 @@ const tests = {
     assert.ok(['park', 'pub'].includes(JSON.parse(answer.message.content).place));
     const { models } = await ollama.list();
     assert.equal(models.length, 1);
-    assert.ok((await ollama.show({ model: models[0].name })).capabilities.includes('completion'));
+    assert.ok((await ollama.show({ model: models[0].name })).capabilities.includes('tools'));
+    assert.deepEqual((await ollama.ps()).models.map(({ name }) => name), [models[0].name]);
+    assert.equal((await ollama.generate({ model: 'm', keep_alive: -1 })).done_reason, 'load');
+    assert.equal((await ollama.chat({ model: 'm' })).done_reason, 'load');
+    const { embeddings } = await ollama.embed({ model: 'm', input: ['a park', 'a pub'] });
+    assert.deepEqual((await ollama.embeddings({ model: 'm', prompt: 'a pub' })).embedding, embeddings[1]);
     await assert.rejects(ollama.chat({ ...asked, options: { mirostat: 2 } }), { status_code: 400, message: /^options\.mirostat: / });
     await assert.rejects(ollama.chat({ ...asked, stream: true, options: { mirostat: 2 } }), { status_code: 400, message: /^options\.mirostat: / });
     await assert.rejects(ollama.pull({ model: 'm' }), { status_code: 404, message: /^POST \/api\/pull: / });

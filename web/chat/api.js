@@ -50,6 +50,7 @@ async function* eventsOf(body) {
     const events = text.split('\n\n');
     text = events.pop();
     for (const event of events) {
+      if (event.startsWith(':')) continue;  // a comment: the server is still there
       const data = event.replace(/^data: /, '');
       if (data === '[DONE]') return;
       yield JSON.parse(data);

@@ -1,9 +1,12 @@
-// A little of Markdown as elements: headings, lists, blocks of code, `code`, **strong**, *emphasis*, [links](https://...). All else is text: whatever a
-// model writes becomes text nodes of a few kinds of elements, never HTML.
+// A little of Markdown as elements: headings, lists, tables, quotes, blocks of code, `code`, **strong**, *emphasis*, [links](https://...). All else is text:
+// whatever a model writes becomes text nodes of a few kinds of elements, never HTML.
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 const HEADING = /^#{1,6} +/;
 const ITEM = /^ *(?:[-*+]|(\d{1,9})[.)]) +/;
+const QUOTE = /^ {0,3}> ?/;
+const UNDER_HEAD = /^ {0,3}\|?(?: *:?-+:? *\|)+(?: *:?-+:? *)?$/;  // the line of a table below its names of columns
+const BETWEEN_CELLS = /(?<!\\)\|/;
 // The counts keep the time for marks that never close in bounds.
 const INLINE = new RegExp([
   /(`{1,9})(?!`)(.{1,2000}?)(?<!`)\1(?!`)/, /\*\*(?=\S)(.{1,2000}?)(?<=\S)\*\*/, /\*(?=[^\s*])([^*]{1,2000}?)(?<=\S)\*/,
@@ -45,7 +48,10 @@ function inline(text) {
   return nodes;
 }
 
-// Cuts a text into blocks: {kind: 'code' | 'heading' | 'list' | 'text', lines}.
+const cellsOf = (line) => line.trim().replace(/^\|/, '').replace(/(?<!\\)\|$/, '').split(BETWEEN_CELLS)
+  .map((cell) => cell.trim().replaceAll('\\|', '|'));
+
+// Cuts a text into blocks: {kind: 'code' | 'heading' | 'list' | 'table' | 'quote' | 'text', lines}.
 function blocksOf(text) {
   const blocks = [];
   let open = null, fence = '';
@@ -76,13 +82,28 @@ function blocksOf(text) {
       open.lines.push(line.replace(ITEM, ''));
     } else if (open?.kind === 'list' && /^\s/.test(line)) {
       open.lines[open.lines.length - 1] += '\n' + line.trim();
-    } else if (open?.kind === 'text') {
+    } else if (QUOTE.test(line)) {
+      if (open?.kind !== 'quote') begin('quote');
+      open.lines.push(line.replace(QUOTE, ''));
+    } else if (open?.kind === 'text' && BETWEEN_CELLS.test(open.lines.at(-1)) && UNDER_HEAD.test(line)) {
+      const head = open.lines.pop();
+      if (open.lines.length === 0) blocks.pop();
+      begin('table', head);
+    } else if (open?.kind === 'text' || (open?.kind === 'table' && BETWEEN_CELLS.test(line))) {
       open.lines.push(line);
     } else {
       begin('text', line);
     }
   }
   return blocks;
+}
+
+function tableOf([head, ...lines]) {
+  const row = (line, name) => element('tr', ...cellsOf(line).map((cell) => element(name, ...inline(cell))));
+  const box = element('div', element('table', element('thead', row(head, 'th')), element('tbody', ...lines.map((line) => row(line, 'td')))));
+  box.className = 'table';
+  box.tabIndex = 0;  // it may have to be scrolled
+  return box;
 }
 
 function render({kind, lines, numbered, first}) {
@@ -92,6 +113,8 @@ function render({kind, lines, numbered, first}) {
     return block;
   }
   if (kind === 'heading') return element('h3', ...inline(lines[0].replace(HEADING, '')));
+  if (kind === 'table') return tableOf(lines);
+  if (kind === 'quote') return element('blockquote', ...inline(lines.join('\n')));
   if (kind === 'text') return element('p', ...inline(lines.join('\n')));
   const list = element(numbered ? 'ol' : 'ul', ...lines.map((line) => element('li', ...inline(line))));
   if (numbered) list.start = first;

@@ -5,6 +5,7 @@ import {show} from './markdown.js';
 
 const NEAR_END = 80;  // pixels: whoever is that near to the end of the conversation follows it
 const KEPT = ['system', 'temperature', 'max_tokens'];  // settings that stay; the key goes with the tab
+const CHAT = 'throng.chat';  // the conversation, which is there again after a reload and goes with the tab
 const $ = (id) => document.getElementById(id);
 
 const turns = [];    // {role, content, item}; item: its element
@@ -38,11 +39,11 @@ function showThought(turn) {
   if (!turn.thoughtBox) {
     turn.thoughtBox = document.createElement('details');
     turn.thoughtBox.className = 'thought';
-    const title = document.createElement('summary');
-    title.textContent = 'Thoughts';
-    turn.thoughtBox.append(title, document.createElement('div'));
+    turn.thoughtBox.append(document.createElement('summary'), document.createElement('div'));
     turn.item.querySelector('.text').before(turn.thoughtBox);
   }
+  const isThinking = running !== null && turn === turns.at(-1) && !turn.content;
+  turn.thoughtBox.firstChild.textContent = isThinking ? 'Thinking\u2026' : 'Thoughts';
   turn.thoughtBox.lastChild.textContent = turn.thought.trim();
 }
 
@@ -84,6 +85,7 @@ async function run() {
   const request = requestOf();
   const turn = Object.assign(addTurn('assistant', ''), {thought: ''});
   const stopper = running = new AbortController();
+  turn.item.classList.add('running');
   $('error').textContent = '';
   say('The model answers.');
   showState();
@@ -111,9 +113,10 @@ async function run() {
     if (!turn.content && !turn.thought) takeBack();
   }
   cancelAnimationFrame(drawn);
-  showTurn(turn);
+  turn.item.classList.remove('running');
   running = null;
   showState();
+  showTurn(turn);
 }
 
 // A message without an answer is to be sent again, perhaps in other words.
@@ -175,6 +178,25 @@ function keepSettings() {
   sessionStorage.setItem('throng.key', $('key').value);
 }
 
+function keepChat() {
+  const chat = turns.map(({role, content, thought}) => ({role, content, thought}));
+  try {
+    sessionStorage.setItem(CHAT, JSON.stringify(chat));
+  } catch {  // it is too long for the browser's storage
+    sessionStorage.removeItem(CHAT);
+  }
+}
+
+function restoreChat() {
+  for (const {role, content, thought} of JSON.parse(sessionStorage.getItem(CHAT) ?? '[]')) {
+    const turn = Object.assign(addTurn(role, content), {thought});
+    if (role === 'assistant') showTurn(turn);
+  }
+  const last = turns.at(-1);
+  if (last?.role === 'assistant' && !last.content && !last.thought) takeBack();
+  $('scroll').scrollTop = $('scroll').scrollHeight;
+}
+
 function listen() {
   $('compose').onsubmit = (event) => {
     event.preventDefault();
@@ -182,7 +204,8 @@ function listen() {
   };
   $('message').oninput = fitMessage;
   $('message').onkeydown = (event) => {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    const isComposing = event.isComposing || event.keyCode === 229;  // Safari says the end of a word in this way
+    if (event.key !== 'Enter' || event.shiftKey || isComposing) return;
     event.preventDefault();
     send();
   };
@@ -201,11 +224,14 @@ function listen() {
     $('message').focus();
     if (!$('model').textContent) showModel();
   };
+  // Phones drop pages that are hidden, and tell them nothing more.
+  window.onpagehide = document.onvisibilitychange = keepChat;
 }
 
 for (const name of KEPT) $(name).value = localStorage.getItem(`throng.${name}`) ?? '';
 $('key').value = sessionStorage.getItem('throng.key') ?? '';
 listen();
+restoreChat();
 showState();
 showModel();
 $('message').focus();

@@ -20,19 +20,40 @@ void AnswerParser::Push(std::string_view text, std::vector<AnswerEvent>& events)
 }
 
 void AnswerParser::Finish(std::vector<AnswerEvent>& events) {
+  if (EndsBeforeAName()) {
+    held_ = HeldText();
+    space_.clear();
+    state_ = State::kTop;
+  }
   final_ = true;
   Push("", events);
   if (state_ == State::kThought) {
     EmitThought(Consume(held_.Text().size()));
   } else if (state_ == State::kCode) {
     Emit(AnswerEvent::Kind::kArguments, "\"}");
-  } else if (state_ != State::kTop && !is_named_) {
-    Fail();
   }
   if (state_ == State::kTop) {
     EmitText(Consume(held_.Text().size()));
     if (!seen_call_ && (has_text_ || !seen_thought_) && !space_.empty())
       Emit(AnswerEvent::Kind::kText, std::exchange(space_, {}));
+  }
+}
+
+// Whether the answer was cut short in what can only be a call or what marks a channel, and is no text.
+bool AnswerParser::EndsBeforeAName() const {
+  switch (state_) {
+    case State::kTop:
+      return !held_.Empty() &&
+             (form_->calls == AnswerForm::Calls::kMust || seen_call_ || AnswerFormat::IsMark(held_.Front()));
+    case State::kHead:
+    case State::kTag:
+    case State::kKeys:
+    case State::kName:
+    case State::kOtherValue:
+    case State::kArguments:
+      return !is_named_;
+    default:
+      return false;
   }
 }
 

@@ -29,7 +29,8 @@ struct AnswerEvent {
 
 // Any text can be read. What begins like a call, and turns out to be none before its tool is named, is text;
 // from there on, arguments are what stands where they belong, right or wrong. A text that ends within a call
-// leaves what there is of it. White space around thoughts, and between text and calls, belongs to none.
+// leaves what there is of it: nothing, before its tool is named. White space around thoughts, and between
+// text and calls, belongs to none.
 class AnswerParser {
  public:
   // Calls are read unless the form's are kNever.
@@ -86,6 +87,7 @@ class AnswerParser {
   void EndArguments();
   bool Fail();
   bool DropAtEnd();
+  bool EndsBeforeAName() const;
   void Emit(AnswerEvent::Kind kind, std::string text);
   void EmitText(std::string_view text);
   void EmitThought(std::string_view text);

@@ -355,7 +355,8 @@ TEST(AnswerParser, ReadsWhatIsWrong) {
       {"a <tool", {"", "a <tool", {}}},
       {" a \n", {"", " a \n", {}}},
       {"<tool_call>\nnot JSON\n</tool_call>", {"", "<tool_call>\nnot JSON\n</tool_call>", {}}},
-      {"<tool_call>\n{\"name\": \"wea", {"", "<tool_call>\n{\"name\": \"wea", {}}},
+      {"<tool_call>\n{\"name\": \"wea", {}},
+      {"a <tool_call>", {"", "a", {}}},
       {"<tool_call>{\"name\": 5}</tool_call>", {"", "<tool_call>{\"name\": 5}</tool_call>", {}}},
       {"<tool_call>{\"arguments\": {}}</tool_call>", {"", "<tool_call>{\"arguments\": {}}</tool_call>", {}}},
       {"<tool_call>{\"name\": \"now\"}</tool_call>", {"", "", {{"now", "{}"}}}},
@@ -402,6 +403,33 @@ TEST(AnswerParser, TokensAreNoText) {
   const AnswerFormat format = Marked(Family("Hermes, Qwen"));
   EXPECT_EQ(Parse(FormOf(format), Spelled(format, "a </tool_call>b")), (Parsed{"", "a </tool_call>b", {}}));
   EXPECT_EQ(Parse(FormOf(format, Calls::kNever), Spelled(format, "a <tool_call>b")), (Parsed{"", "a b", {}}));
+}
+
+// Wherever an answer is cut, nothing of a call is text.
+TEST(AnswerParser, CallsThatAreCutShortAreNoText) {
+  for (const AnswerFormat& plain : AllFormats()) {
+    for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {
+      SCOPED_TRACE(format.name);
+      AnswerForm must = FormOf(format, Calls::kMust);
+      must.tools = {{"go", R"({"type":"object","properties":{"to":{"enum":["a","b"]}},"required":["to"]})"},
+                    kTools[1]};  // short answers
+      AnswerForm may = must;
+      may.calls = Calls::kMay;
+      const Grammar grammar = CompileAnswer(must);
+      for (uint64_t seed = 0; seed < 3; ++seed) {
+        CounterRng rng(seed);
+        const std::string text = RandomText(grammar, rng);
+        for (size_t i = 0; i < text.size(); ++i) {
+          const std::string_view begin = std::string_view(text).substr(0, i);
+          EXPECT_EQ(ParseIn(must, {begin}).text, "") << begin;
+          const Parsed free = ParseIn(may, {begin});
+          if (!free.calls.empty()) {
+            EXPECT_EQ(free.text, "") << begin;
+          }
+        }
+      }
+    }
+  }
 }
 
 // Whatever the grammar allows is read, and its arguments follow their schemas.

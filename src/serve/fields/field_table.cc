@@ -11,6 +11,8 @@ namespace {
 constexpr uint32_t kBoth = kChat | kText;
 constexpr uint32_t kOpenAi = kBoth | kResponses;
 constexpr uint32_t kOllama = kOllamaChat | kOllamaText;
+constexpr uint32_t kOllamaVectors = kOllamaEmbed | kOllamaEmbeddings;
+constexpr uint32_t kOllamaModel = kOllama | kOllamaVectors;  // all that use the model
 
 constexpr uint32_t kTools = kChat | kResponses | kOllamaChat;
 constexpr const char* kToolName = "1 to 64 letters, digits, dashes, dots and underscores";
@@ -21,7 +23,7 @@ constexpr const char* kNothing = R"([false, 0, "", [], {}])";
 constexpr Field kFields[] = {
     // What is asked.
     {kOpenAi | kEmbeddings, "model", Use::kNoEffect, "any text: there is one model, which the reply names"},
-    {kOllama, "model", Use::kNoEffect, "any text: there is one model, which the reply names"},
+    {kOllamaModel, "model", Use::kNoEffect, "any text: there is one model, which the reply names"},
     {kChat, "messages", Use::kComputed, "1 to 4096 messages"},
     {kChat, "messages[].role", Use::kComputed,
      "`system` or `developer`, `user`, `assistant`; others where the template has them"},
@@ -124,7 +126,12 @@ constexpr Field kFields[] = {
     {kTokenize | kDetokenize | kOllamaShow, "model", Use::kNoEffect, "there is one"},
     {kOllamaShow, "name", Use::kNoEffect, "there is one"},
     {kOllamaShow, "verbose", Use::kNoEffect, "the reply is always short"},
-    {kOllamaChat, "messages", Use::kComputed, "1 to 4096 messages"},
+    {kOllamaEmbed, "input", Use::kComputed, "a text, or a list of up to 2048 texts"},
+    {kOllamaEmbed, "truncate", Use::kNoEffect, "what is too long is refused, and never cut"},
+    {kOllamaEmbed, "dimensions", Use::kRefused, "embeddings are as long as the model makes them", "[0]"},
+    {kOllamaEmbeddings, "prompt", Use::kComputed, "a text"},
+    {kOllamaChat, "messages", Use::kComputed,
+     "up to 4096 messages; none: the reply says at once that the model is loaded"},
     {kOllamaChat, "messages[].role", Use::kComputed,
      "`system`, `user`, `assistant`; others where the template has them"},
     {kOllamaChat, "messages[].content", Use::kComputed, "a text"},
@@ -141,13 +148,16 @@ constexpr Field kFields[] = {
     {kOllamaChat, "messages[].tool_call_id", Use::kComputed, "a text"},
     {kOllamaChat, "messages[].thinking", Use::kComputed,
      "a text, the thought of an earlier answer, for templates that show it"},
-    {kOllamaText, "prompt", Use::kComputed, "a text"},
+    {kOllamaText, "prompt", Use::kComputed, "a text; empty: the reply says at once that the model is loaded"},
     {kOllamaText, "system", Use::kComputed, "a system message before it"},
     {kOllamaText, "raw", Use::kComputed, "the prompt is continued as it is, without the chat template"},
     {kOllamaText, "suffix", Use::kRefused, "models here continue texts", kNothing},
     {kOllamaText, "template", Use::kRefused, "the model's file has one", kNothing},
     {kOllamaText, "context", Use::kRefused, "send the chat instead", kNothing},
     {kOllamaText, "images", Use::kRefused, "text only", kNothing},
+    {kOllama, "logprobs", Use::kRefused, "`/v1/chat/completions` and `/v1/completions` have them", kNothing},
+    {kOllama, "top_logprobs", Use::kRefused, "`/v1/chat/completions` and `/v1/completions` have them",
+     kNothing},
 
     // How much, and when it ends.
     {kBoth, "max_tokens", Use::kComputed,
@@ -309,12 +319,13 @@ constexpr Field kFields[] = {
     {kBoth, "cache_prompt", Use::kNoEffect, "answers do not depend on the cache"},
     {kBoth, "prediction", Use::kNoEffect, "it would change the speed, and no answer"},
     {kBoth, "request_id", Use::kNoEffect, "kept nowhere"},
-    {kOllama, "keep_alive", Use::kNoEffect, "the model stays"},
+    {kOllamaModel, "keep_alive", Use::kNoEffect, "the model stays"},
 
     // Ollama's options.
     {kOllama, "options", Use::kComputed, "an object"},
+    {kOllamaVectors, "options", Use::kNoEffect, "an object: nothing of it changes embeddings"},
     {kOllama, "options.num_predict", Use::kComputed,
-     "1 or more; -1, the default: what is left of the context"},
+     "1 or more; -1, the default, and -2: what is left of the context"},
     {kOllama, "options.temperature", Use::kComputed, "0 to 100; default 0.8"},
     {kOllama, "options.top_k", Use::kComputed, "0: all; default 40"},
     {kOllama, "options.top_p", Use::kComputed, "0 to 1; default 0.9"},
@@ -328,6 +339,10 @@ constexpr Field kFields[] = {
     {kOllama, "options.repeat_last_n", Use::kRefused, "the penalty covers prompt and answer", "[-1]"},
     {kOllama, "options.typical_p", Use::kRefused, "", "[1]"},
     {kOllama, "options.mirostat", Use::kRefused, "", kNothing},
+    {kOllama, "options.mirostat_eta", Use::kNoEffect, "of `mirostat`"},
+    {kOllama, "options.mirostat_tau", Use::kNoEffect, "of `mirostat`"},
+    {kOllama, "options.tfs_z", Use::kRefused, "", "[1]"},
+    {kOllama, "options.penalize_newline", Use::kRefused, "it is a token as others", "[true]"},
     {kOllama, "options.num_ctx", Use::kNoEffect,
      "`throng serve --context` says it; what does not fit is refused"},
     {kOllama, "options.num_keep", Use::kNoEffect, "no prompt is cut"},
@@ -336,6 +351,10 @@ constexpr Field kFields[] = {
     {kOllama, "options.num_gpu", Use::kNoEffect, "a flag of the server"},
     {kOllama, "options.main_gpu", Use::kNoEffect, "a flag of the server"},
     {kOllama, "options.use_mmap", Use::kNoEffect, "a flag of the server"},
+    {kOllama, "options.use_mlock", Use::kNoEffect, "the model stays"},
+    {kOllama, "options.low_vram", Use::kNoEffect, "a flag of the server"},
+    {kOllama, "options.f16_kv", Use::kNoEffect, "`--kv` says it"},
+    {kOllama, "options.numa", Use::kNoEffect, "the system's matter"},
 };
 
 // "`user` (kept nowhere), `store`", of the endpoint's fields of one use.

@@ -10,15 +10,17 @@ namespace throng::serve {
 
 // Bits, as many fields belong to several.
 enum Endpoint : uint32_t {
-  kChat = 1 << 0,        // POST /v1/chat/completions
-  kText = 1 << 1,        // POST /v1/completions
-  kEmbeddings = 1 << 2,  // POST /v1/embeddings
-  kResponses = 1 << 3,   // POST /v1/responses
-  kTokenize = 1 << 4,    // POST /tokenize
-  kDetokenize = 1 << 5,  // POST /detokenize
-  kOllamaChat = 1 << 6,  // POST /api/chat
-  kOllamaText = 1 << 7,  // POST /api/generate
-  kOllamaShow = 1 << 8,  // POST /api/show
+  kChat = 1 << 0,               // POST /v1/chat/completions
+  kText = 1 << 1,               // POST /v1/completions
+  kEmbeddings = 1 << 2,         // POST /v1/embeddings
+  kResponses = 1 << 3,          // POST /v1/responses
+  kTokenize = 1 << 4,           // POST /tokenize
+  kDetokenize = 1 << 5,         // POST /detokenize
+  kOllamaChat = 1 << 6,         // POST /api/chat
+  kOllamaText = 1 << 7,         // POST /api/generate
+  kOllamaShow = 1 << 8,         // POST /api/show
+  kOllamaEmbed = 1 << 9,        // POST /api/embed
+  kOllamaEmbeddings = 1 << 10,  // POST /api/embeddings
 };
 
 enum class Use {

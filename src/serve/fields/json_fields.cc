@@ -1,5 +1,6 @@
 #include "serve/fields/json_fields.h"
 
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -22,6 +23,45 @@ const char* WrongNumber(bool is_one, bool is_below, bool is_whole) {
   return is_below ? "decimal_below_min_value" : "decimal_above_max_value";
 }
 
+// The value of \u12ab where the text begins with it.
+std::optional<unsigned> Utf16Escape(std::string_view text) {
+  if (text.size() < 6 || !text.starts_with("\\u")) return std::nullopt;
+  unsigned value = 0;
+  const auto [last, error] = std::from_chars(text.data() + 2, text.data() + 6, value, 16);
+  if (error != std::errc() || last != text.data() + 6) return std::nullopt;
+  return value;
+}
+
+// Puts U+FFFD for escapes of half a character, which clients send that cut texts by UTF-16. JSON allows them,
+// but no text has them. All bytes keep their places.
+std::string ReplaceLoneSurrogates(std::string_view json) {
+  std::string text(json);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\') continue;
+    const std::optional<unsigned> first = Utf16Escape(json.substr(i));
+    const bool is_half = first && *first >= 0xd800 && *first < 0xe000;
+    if (!is_half) {
+      ++i;  // what it escapes is no backslash
+      continue;
+    }
+    const std::optional<unsigned> second = Utf16Escape(json.substr(i + 6));
+    const bool is_pair = *first < 0xdc00 && second && *second >= 0xdc00 && *second < 0xe000;
+    if (!is_pair) text.replace(i, 6, "\\ufffd");
+    i += is_pair ? 11 : 5;
+  }
+  return text;
+}
+
+Json Parse(std::string_view body, const Json::parser_callback_t& check) {
+  try {
+    return Json::parse(body, check);
+  } catch (const Json::parse_error&) {
+    const std::string replaced = ReplaceLoneSurrogates(body);
+    if (replaced == body) throw;
+    return Json::parse(replaced, check);
+  }
+}
+
 }  // namespace
 
 Json ParseBody(std::string_view body) {
@@ -31,7 +71,7 @@ Json ParseBody(std::string_view body) {
   };
   Json json;
   try {
-    json = Json::parse(body, check_depth);
+    json = Parse(body, check_depth);
   } catch (const Json::parse_error& error) {
     throw BadBody("not JSON at byte {}", error.byte);
   } catch (const Json::exception& error) {  // a number out of range

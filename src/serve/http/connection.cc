@@ -19,6 +19,7 @@ using ErrorOfSystem = boost::system::error_code;
 // Most requests that wait for a worker; the engine takes far longer than they do.
 constexpr int kMaxJobs = 256;
 constexpr int kClientGone = 499;
+constexpr std::string_view kEmptyEvent = ":\n\n";  // a comment, which clients of event streams ignore
 
 std::string NewId() {
   static std::mt19937_64 generator{std::random_device()()};
@@ -203,7 +204,7 @@ void Connection::Answer(HttpReply reply) {
   if (source_ && ended_) return Close();
   if (!source_ || record_.method == "HEAD") return SendWhole();
   phase_ = Phase::kWaiting;
-  deadline_ = Clock::time_point::max();
+  SetTime(site_.limits.quiet_seconds);
   Hold(0);
   // Many changes before the thread gets to them are one.
   const auto pending = std::make_shared<std::atomic<bool>>(false);
@@ -227,6 +228,10 @@ void Connection::Pump() {
     return;
   }
   if (reply_.body.empty() && !is_end) return;
+  SendPiece(std::exchange(reply_.body, {}), is_end);
+}
+
+void Connection::SendPiece(std::string body, bool is_end) {
   const bool chunked = reader_.Head().http11;
   std::string head;
   if (!head_sent_) {
@@ -238,8 +243,6 @@ void Connection::Pump() {
                                    .traceparent = record_.traceparent});
     head_sent_ = true;
   }
-  std::string body = std::move(reply_.body);
-  reply_.body.clear();
   if (chunked && !body.empty()) body = ChunkBytes(body);
   if (is_end) {
     source_.reset();  // who has read the end may ask again at once, and finds the place free
@@ -287,7 +290,7 @@ void Connection::Write(std::string head, std::string body) {
 
 void Connection::OnWritten() {
   if (phase_ == Phase::kSending) return FinishReply();
-  deadline_ = Clock::time_point::max();
+  SetTime(site_.limits.quiet_seconds);
   Pump();
 }
 
@@ -333,6 +336,11 @@ bool Connection::Hold(size_t bytes) {
 
 void Connection::CheckTime(Clock::time_point now) {
   if (now < deadline_) return;
+  if (phase_ == Phase::kWaiting && !writing_) {
+    deadline_ = Clock::time_point::max();
+    if (reply_.stream && reply_.type == kEventStream) SendPiece(std::string(kEmptyEvent), /*is_end=*/false);
+    return;
+  }
   if (phase_ == Phase::kReading && begun_) {
     return Refuse(ErrorReply(
         408, fmt::format("request: its {} took longer than {} seconds", accepted_ ? "body" : "header",

@@ -78,6 +78,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Answer(HttpReply reply);
   void Refuse(HttpReply reply);
   void Pump();
+  void SendPiece(std::string body, bool is_end);
   void SendWhole();
   void Write(std::string head, std::string body);
   void OnWritten();

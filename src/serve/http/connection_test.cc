@@ -131,6 +131,15 @@ class ConnectionTest : public ::testing::Test {
                return reply;
              }},
         {.method = "GET", .path = "/stream", .endpoint = from_feed(true)},
+        {.method = "GET",
+         .path = "/events",
+         .endpoint =
+             [this](const HttpRequest&) {
+               HttpReply reply{.type = kEventStream};
+               reply.stream = true;
+               reply.source = std::make_shared<FeedSource>(feed_);
+               return reply;
+             }},
         {.method = "GET", .path = "/whole", .endpoint = from_feed(false)}};
     router_ = std::make_unique<Router>(std::move(routes), std::move(access), limits_);
     site_.reset(new Site{.limits = limits_,
@@ -267,12 +276,26 @@ TEST_F(ConnectionTest, SendsPiecesAsTheyCome) {
   client.Send(kStream);
   ASSERT_TRUE(feed_->Soon([&] { return feed_->wake != nullptr; }));
   feed_->Give("one", false);
-  EXPECT_THAT(client.ReadUntil("one\r\n"), HasSubstr("Transfer-Encoding: chunked\r\n"));
+  const std::string head = client.ReadUntil("one\r\n");
+  EXPECT_THAT(head, HasSubstr("Transfer-Encoding: chunked\r\n"));
+  EXPECT_THAT(head, HasSubstr("X-Accel-Buffering: no\r\n"));  // nginx does not wait for more
   feed_->Give("two", true);
   EXPECT_EQ(client.ReadUntil("0\r\n\r\n"), "3\r\ntwo\r\n0\r\n\r\n");
   EXPECT_TRUE(feed_->Soon([&] { return feed_->gone; }, 0.01));  // whoever has the end finds the place free
   client.Send(kQuickAndClose);
   EXPECT_THAT(client.ReadAll(), HasSubstr("hello"));
+}
+
+// Proxies and clients give up on streams that say nothing for long; so does the server on clients that are
+// gone.
+TEST_F(ConnectionTest, ShowsThatAQuietStreamLives) {
+  Start({.quiet_seconds = 0.1});
+  RawClient client = Connect();
+  client.Send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("\r\n:\n\n"), StartsWith("HTTP/1.1 200 OK"));
+  EXPECT_THAT(client.ReadUntil(":\n\n\r\n"), HasSubstr("3\r\n:\n\n\r\n"));
+  feed_->Give("data: a\n\n", true);
+  EXPECT_THAT(client.ReadUntil("0\r\n\r\n"), HasSubstr("data: a\n\n"));
 }
 
 TEST_F(ConnectionTest, FreesWhatNobodyWaitsFor) {

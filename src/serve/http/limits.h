@@ -15,8 +15,9 @@ struct HttpLimits {
   double idle_seconds = 60;    // between two requests of a connection
   double write_seconds = 30;   // for a client to take a piece of a reply
   double slowest_bytes_per_second = 64 << 10;  // larger pieces get more time by this measure
-  double linger_seconds = 1;                   // for a refused client to read why
-  int connections = 4096;  // beyond it that is closed which has gone longest without a complete request
+  double quiet_seconds = 15;  // after which a stream of events shows that it lives, to proxies and clients
+  double linger_seconds = 1;  // for a refused client to read why
+  int connections = 4096;     // beyond it that is closed which has gone longest without a complete request
   int connections_per_address = 2048;  // an IPv6 network of 64 bits counts as one address
 };
 

@@ -20,7 +20,8 @@ std::string ReplyHeadBytes(const HttpReply& reply, const ReplyFrame& frame) {
   }
   if (frame.content_length) fmt::format_to(out, "Content-Length: {}\r\n", *frame.content_length);
   if (frame.chunked) head += "Transfer-Encoding: chunked\r\n";
-  if (reply.stream) head += "Cache-Control: no-cache\r\n";
+  // Proxies such as nginx pass the pieces on as they come.
+  if (reply.stream) head += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
   for (const auto& [name, value] : reply.headers) fmt::format_to(out, "{}: {}\r\n", name, value);
   if (!frame.request_id.empty()) fmt::format_to(out, "X-Request-Id: {}\r\n", frame.request_id);
   if (!frame.traceparent.empty()) fmt::format_to(out, "traceparent: {}\r\n", frame.traceparent);

@@ -99,6 +99,14 @@ RequestReader::State RequestReader::ReadHead() {
     return Fail(431, fmt::format("header: it is longer than {} bytes, the most that is allowed",
                                  limits_.header_bytes));
   }
+  // Some bytes can begin no request, and some lines never end a header: whoever sends them is told at once.
+  if (!bytes_.empty() && (bytes_[0] <= ' ' || bytes_[0] == 127)) {
+    return Fail(400, "request: it is no HTTP; for TLS, put a proxy in front of this server");
+  }
+  for (size_t i = std::max<size_t>(searched_, 1); i < header_bytes; ++i) {
+    if (bytes_[i] == '\n' && bytes_[i - 1] != '\r')
+      return Fail(400, "header: a line ends without CR before LF");
+  }
   if (end == bytes_.npos) {
     searched_ = bytes_.size() - std::min(bytes_.size(), kEndOfHeader.size() - 1);
     return state_;

@@ -141,6 +141,17 @@ TEST(RequestReaderTest, RefusesWhatCanBeReadInTwoWays) {
   EXPECT_EQ(Problem(Post("Expect: a miracle\r\nContent-Length: 1\r\n", "a")).first, 417);
 }
 
+// Who sends them waits for an answer.
+TEST(RequestReaderTest, RefusesAtOnceWhatNeverBecomesARequest) {
+  EXPECT_THAT(Problem("\x16\x03\x01\x02"), ::testing::Pair(400, HasSubstr("TLS")));
+  EXPECT_EQ(Problem("\xff").first, 400);
+  EXPECT_EQ(Problem(std::string(1, '\0')).first, 400);
+  EXPECT_EQ(Problem("\r\n\x16").first, 400);
+  EXPECT_THAT(Problem("GET / HTTP/1.1\n"), ::testing::Pair(400, HasSubstr("CR before LF")));
+  EXPECT_EQ(Problem("GET / HTTP/1.1\r\nHost: a\n").first, 400);
+  EXPECT_EQ(Problem("GET / HTTP/1.1\r\nHost: a\r").first, 0);
+}
+
 TEST(RequestReaderTest, KeepsToTheLimits) {
   HttpLimits limits;
   limits.header_bytes = 200;

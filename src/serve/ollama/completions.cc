@@ -29,6 +29,7 @@ struct OllamaRequest {
   ThoughtRequest thoughts;
   engine::TextRequest text;
   bool stream = true;
+  bool only_loads = false;  // there is nothing to answer
 };
 
 ThoughtRequest ParseThink(const JsonFields& fields) {
@@ -56,8 +57,8 @@ void ParseOptions(const JsonFields& fields, engine::TextRequest& text) {
   text.rules.presence_penalty = options.Number("presence_penalty", 0, -2, 2);
   text.rules.frequency_penalty = options.Number("frequency_penalty", 0, -2, 2);
   text.stop = ParseStop(options);
-  const int most = options.Integer("num_predict", -1, -1, kMost);
-  if (most == 0) FailField(options.Path("num_predict"), most, "-1, or 1 or more");
+  const int most = options.Integer("num_predict", -1, -2, kMost);
+  if (most == 0) FailField(options.Path("num_predict"), most, "-2, -1, or 1 or more");
   if (most > 0) text.max_tokens = most;
 }
 
@@ -77,11 +78,13 @@ OllamaRequest ParseRequest(Endpoint endpoint, std::string_view body) {
   OllamaRequest request;
   if (endpoint == kOllamaChat) {
     request.chat.emplace();
-    request.chat->messages = ParseMessages(fields, "messages");
+    const Json* messages = fields.Find("messages");
+    request.only_loads = messages == nullptr || *messages == Json::array();
+    if (!request.only_loads) request.chat->messages = ParseMessages(fields, "messages");
     request.tools = ParseTools(fields, /*nested=*/true);
   } else {
-    fields.Get("prompt");
     const std::string prompt = fields.Text("prompt");
+    request.only_loads = prompt.empty();
     if (fields.Bool("raw")) {
       request.text.prompt = prompt;
     } else {
@@ -115,12 +118,29 @@ Json CallsOf(const std::vector<ToolCall>& calls) {
   return list;
 }
 
+std::string LineOf(const std::string& model, bool chat, std::string_view text, std::string_view thought,
+                   const Json& calls, const Json& rest) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  Json json = {{"model", model},
+               {"created_at", OllamaTime(std::chrono::duration_cast<std::chrono::seconds>(now).count())}};
+  if (chat) {
+    json["message"] = {{"role", "assistant"}, {"content", text}};
+  } else {
+    json["response"] = text;
+  }
+  Json& message = chat ? json["message"] : json;
+  if (!thought.empty()) message["thinking"] = thought;
+  if (!calls.empty()) message["tool_calls"] = calls;
+  json.update(rest);
+  return Dump(json) + "\n";
+}
+
 class OllamaReply : public ReplySource {
  public:
   OllamaReply(Context& context, OllamaRequest request, bool chat)
       : chat_(chat),
         stream_(request.stream),
-        model_(context.Model().Name()),
+        model_(OllamaName(context.Model())),
         choices_(OneChoice(context.Model(), std::move(request), chat ? "messages" : "prompt")),
         generation_(context, choices_) {
     if (choices_[0].form != nullptr) answer_.emplace(choices_[0].form);
@@ -174,19 +194,7 @@ class OllamaReply : public ReplySource {
 
   std::string Line(std::string_view text, std::string_view thought, const Json& calls,
                    const Json& rest) const {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    Json json = {{"model", model_},
-                 {"created_at", OllamaTime(std::chrono::duration_cast<std::chrono::seconds>(now).count())}};
-    if (chat_) {
-      json["message"] = {{"role", "assistant"}, {"content", text}};
-    } else {
-      json["response"] = text;
-    }
-    Json& message = chat_ ? json["message"] : json;
-    if (!thought.empty()) message["thinking"] = thought;
-    if (!calls.empty()) message["tool_calls"] = calls;
-    json.update(rest);
-    return Dump(json) + "\n";
+    return LineOf(model_, chat_, text, thought, calls, rest);
   }
 
   static Json End(const engine::EngineResult& result) {
@@ -213,6 +221,11 @@ class OllamaReply : public ReplySource {
 HttpReply Complete(Context& context, const HttpRequest& request, bool chat) {
   OllamaRequest asked = ParseRequest(chat ? kOllamaChat : kOllamaText, request.body);
   HttpReply reply;
+  if (asked.only_loads) {
+    reply.body =
+        LineOf(OllamaName(context.Model()), chat, "", "", {}, {{"done", true}, {"done_reason", "load"}});
+    return reply;
+  }
   reply.stream = asked.stream;
   if (asked.stream) reply.type = "application/x-ndjson";
   reply.source = std::make_shared<OllamaReply>(context, std::move(asked), chat);

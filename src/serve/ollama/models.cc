@@ -1,4 +1,4 @@
-// GET /api/tags and /api/version, POST /api/show
+// GET /api/tags, /api/ps and /api/version, POST /api/show
 
 #include <sys/stat.h>
 
@@ -16,6 +16,10 @@
 
 namespace throng::serve {
 namespace {
+
+// The Ollama whose API this is: clients refuse what says that it is older than they need.
+constexpr const char* kOllamaVersion = "0.12.0";
+constexpr const char* kNever = "9999-12-31T23:59:59Z";  // when the model leaves the memory
 
 // What the model's file holds; a model made in memory, as in tests, has none.
 struct Contents {
@@ -63,6 +67,22 @@ std::string ModifiedAt(const engine::LocalModel& model) {
   return OllamaTime(found ? status.st_mtime : 0);
 }
 
+Json Entry(const engine::LocalModel& model) {
+  const Contents contents = ContentsOf(model);
+  const std::string name = OllamaName(model);
+  // Tells models apart for those who look; the weights would have to be read for theirs.
+  const Digest digest = Hasher().Add(model.Options().model).Add(contents.bytes).Finish();
+  return {{"name", name},           {"model", name},          {"modified_at", ModifiedAt(model)},
+          {"size", contents.bytes}, {"digest", digest.Hex()}, {"details", Details(model, contents)}};
+}
+
+// Every model is told of tools, in words of ours where its template knows none.
+Json Capabilities(const engine::LocalModel& model) {
+  Json capabilities = {"completion", "tools"};
+  if (model.Answers().HasThoughts()) capabilities.push_back("thinking");
+  return capabilities;
+}
+
 HttpReply ReplyWith(const Json& json) {
   HttpReply reply;
   reply.body = Dump(json);
@@ -71,18 +91,25 @@ HttpReply ReplyWith(const Json& json) {
 
 }  // namespace
 
+std::string OllamaName(const engine::LocalModel& model) {
+  const std::string name = model.Name();
+  return name.find(':') == name.npos ? name + ":latest" : name;
+}
+
 HttpReply OllamaVersion(Context& context, const HttpRequest& request) {
-  return ReplyWith({{"version", THRONG_VERSION}});
+  return ReplyWith({{"version", kOllamaVersion}});
 }
 
 HttpReply OllamaTags(Context& context, const HttpRequest& request) {
+  return ReplyWith({{"models", Json::array({Entry(context.Model())})}});
+}
+
+HttpReply OllamaPs(Context& context, const HttpRequest& request) {
   const engine::LocalModel& model = context.Model();
-  const Contents contents = ContentsOf(model);
-  // Tells models apart for those who look; the weights would have to be read for theirs.
-  const Digest digest = Hasher().Add(model.Options().model).Add(contents.bytes).Finish();
-  const Json entry = {
-      {"name", model.Name()},   {"model", model.Name()},  {"modified_at", ModifiedAt(model)},
-      {"size", contents.bytes}, {"digest", digest.Hex()}, {"details", Details(model, contents)}};
+  Json entry = Entry(model);
+  entry["expires_at"] = kNever;
+  entry["size_vram"] = model.Options().device == "cpu" ? Json(0) : entry["size"];
+  entry["context_length"] = model.Options().max_context;
   return ReplyWith({{"models", Json::array({entry})}});
 }
 
@@ -95,7 +122,7 @@ HttpReply OllamaShow(Context& context, const HttpRequest& request) {
   const model::ModelConfig& config = model.Config();
   const Json info = {{"general.architecture", config.architecture},
                      {"general.parameter_count", contents.parameters},
-                     {config.architecture + ".context_length", config.context_length},
+                     {config.architecture + ".context_length", model.Options().max_context},
                      {config.architecture + ".embedding_length", config.dim},
                      {config.architecture + ".block_count", config.num_layers}};
   return ReplyWith(
@@ -105,7 +132,7 @@ HttpReply OllamaShow(Context& context, const HttpRequest& request) {
        {"modified_at", ModifiedAt(model)},
        {"details", Details(model, contents)},
        {"model_info", info},
-       {"capabilities", Json::array({"completion"})}});
+       {"capabilities", Capabilities(model)}});
 }
 
 }  // namespace throng::serve

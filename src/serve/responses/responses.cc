@@ -155,7 +155,7 @@ HttpReply CreateResponse(Context& context, const HttpRequest& request) {
   ResponseRequest asked = ParseResponseRequest(request.body, context.responses);
   HttpReply reply;
   reply.stream = asked.stream;
-  if (asked.stream) reply.type = "text/event-stream";
+  if (asked.stream) reply.type = kEventStream;
   reply.source = std::make_shared<ResponseReply>(context, std::move(asked));
   return reply;
 }

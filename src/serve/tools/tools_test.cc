@@ -241,10 +241,13 @@ TEST_F(OwnToolsTest, ACallThatIsCutShort) {
   const std::string arguments = choice["message"]["tool_calls"][0]["function"]["arguments"];
   EXPECT_FALSE(Json::accept(arguments)) << arguments;
   EXPECT_EQ(Joined(Stream(ChatCompletions, Body(asked)))[0]["tool_calls"][0]["arguments"], arguments);
-  const Json early =
-      Post(ChatCompletions, Body({{"tool_choice", "required"}, {"max_tokens", 9}}))["choices"][0];
-  EXPECT_EQ(early["message"]["content"], "<tool_cal");
-  EXPECT_EQ(early["finish_reason"], "length");
+  for (const int tokens : {9, 20}) {  // before the tool is named
+    const Json early =
+        Post(ChatCompletions, Body({{"tool_choice", "required"}, {"max_tokens", tokens}}))["choices"][0];
+    EXPECT_EQ(early["message"]["content"], "");
+    EXPECT_FALSE(early["message"].contains("tool_calls"));
+    EXPECT_EQ(early["finish_reason"], "length");
+  }
 }
 
 TEST_F(OwnToolsTest, TheModelIsToldInOurWords) {
