@@ -121,6 +121,26 @@ class ToolsTest(unittest.TestCase):
         self.assertIn("TypeError: forecast() got an unexpected keyword argument 'year'", errors[3][2])
         self.assertTrue(errors[4][2].startswith("TypeError"), errors[4])
 
+    def test_what_has_worked_and_says_nothing_that_can_be_kept_is_unknown(self):
+        nested = []
+        for _ in range(300):
+            nested = [nested]
+        results = {"set": {1}, "deep": nested, "half": "\ud83d"}
+        tools = [throng.tool(effect=effect, name=effect)(lambda of: results[of]) for effect in ("at-commit", "idempotent")]
+        tools.append(throng.CommandTool("deep", [sys.executable, "-c", "print('[' * 5000 + ']' * 5000)"]))
+
+        def act(view, agent):
+            codes = []
+            for tool, of in (*((tool, {"of": of}) for tool in tools[:2] for of in results), (tools[2], {})):
+                try:
+                    yield throng.Tool(tool.name, of)
+                except throng.ToolError as error:
+                    codes.append(error.code)
+            return codes
+        world = Users(act)
+        world.tools = tools
+        self.assertEqual(throng.run(world, "fake", steps=1).agents[0].mind[0], ("unknown",) * 3 + ("failed",) * 3 + ("unknown",))
+
     def test_an_error_that_nobody_catches_leaves_the_agent_without_a_deed(self):
         def act(view, agent):
             yield [throng.Tool("forecast", {"day": 1}), throng.Tool("fail")]

@@ -45,11 +45,11 @@ class FunctionTool final : public effects::Tool {
       const py::object& error = raised.value();
       const bool is_own = raised.matches(py::module_::import("throng.effects").attr("ToolError"));
       if (!is_own) return {Outcome::kFailed, DescribeException(error)};
-      const bool is_unknown =
-          GetEffect() == llm::Effect::kAtCommit && ToUtf8(error.attr("code")) == "unknown";
-      return {is_unknown ? Outcome::kUnknown : Outcome::kFailed, ToUtf8(py::str(error))};
-    } catch (const Error& error) {
-      return {Outcome::kFailed, error.what()};
+      std::string why = ToUtf8(py::str(error));
+      if (ToUtf8(error.attr("code")) == "unknown") return WithoutResult(std::move(why));
+      return {Outcome::kFailed, std::move(why)};
+    } catch (const Error& error) {  // of what it returned
+      return WithoutResult(error.what());
     }
   }
 
