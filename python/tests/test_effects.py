@@ -357,8 +357,33 @@ class EmbeddingsTest(unittest.TestCase):
             run(self.nearest, embed="localhost")
         with self.assertRaisesRegex(throng.Error, "embed=3: allowed"):
             run(self.nearest, embed=3)
-        result = run(self.nearest, embed=lambda texts: [[1.0]])
-        self.assertIn("1 embeddings of 3 texts; allowed: one of each", result.events[0].text)
+        for wrong, message in (([[1.0]], "1 embeddings of 3 texts; allowed: one of each"),
+                               ([[1.0, 2.0], [1.0], [1.0]], "an embedding of 1 numbers, others had 2"),
+                               ([[1.0], [float("nan")], [1.0]], "an embedding has something that is no number")):
+            with self.assertRaisesRegex(throng.Error, "call 0 .embed.: " + message):
+                run(self.nearest, embed=lambda texts: wrong)
+        with served(lambda *_: (200, b'{"data": null}')) as address:
+            with self.assertRaisesRegex(throng.Error, "its reply is not a list `data` of embeddings, each with an `index`"):
+                run(self.nearest, embed=address)
+
+    def test_what_is_not_embedded_is_asked_for_again_by_a_run_that_goes_on(self):
+        times = []
+
+        def embed(texts):
+            times.append(len(times))
+            if len(times) == 2:
+                raise ConnectionError("out of memory")
+            return [[1.0, float(len(text))] for text in texts]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.journal")
+            with self.assertRaisesRegex(throng.Error, "step 1, call 0 .embed.: ConnectionError: out of memory") as raised:
+                run(self.nearest, steps=3, embed=embed, journal=path)
+            self.assertEqual(raised.exception.code, "unavailable")
+            result = run(self.nearest, steps=3, embed=embed, journal=path, resume=True)
+            self.assertEqual((len(times), len(result.agents[0].mind), result.events), (4, 3, []))
+        times.clear()
+        result = run(self.nearest, steps=3, embed=embed, fallback="any")
+        self.assertEqual([(event.step, event.kind) for event in result.events], [(1, "fallback")])
 
 
 class EndTest(unittest.TestCase):
