@@ -129,6 +129,22 @@ class RedisTest(unittest.TestCase):
         self.assertEqual(worker.returncode, 1)
         self.assertIn("redis_world.py is not the file that the run has", errors)
 
+    def test_so_is_one_with_another_module_of_the_users(self):
+        address = self.redis.address("modules")
+        scripts = []
+        for name in ("run", "worker"):
+            os.mkdir(os.path.join(self.folder, name))
+            scripts.append(os.path.join(self.folder, name, "town.py"))
+            with open(redis_rig.SCRIPT) as source, open(scripts[-1], "w") as script:
+                script.write("import habits\n" + source.read())
+            with open(os.path.join(self.folder, name, "habits.py"), "w") as module:
+                module.write(f"OF = {name!r}\n")
+        self.start_run(address, 6, script=scripts[0])
+        worker = self.start_worker(address, scripts[1], stderr=subprocess.PIPE, text=True)
+        _, errors = worker.communicate()
+        self.assertEqual(worker.returncode, 1)
+        self.assertIn("module habits is not the file that the run has", errors)
+
     def test_a_redis_that_stays_away_stops_the_run(self):
         self.redis.kill()
         address = self.redis.address("away").replace("away=60", "away=0.5")
