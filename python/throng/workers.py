@@ -132,7 +132,7 @@ def _digests(world: World) -> dict[str, str]:
     digests = {os.path.basename(name): hashlib.sha256(text.encode()).hexdigest()
                for name, text in sources_of(type(world)).items()}
     for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None)
+        path: Any = getattr(module, "__file__", None)
         if name in ("__main__", "__mp_main__") or name.partition(".")[0] == "throng" or not _is_users(path):
             continue
         with contextlib.suppress(OSError), open(path, "rb") as file:
