@@ -48,6 +48,8 @@ void Translate(std::exception_ptr thrown) {
 
 bool IsOurs(const py::object& value) { return PyErr_GivenExceptionMatches(value.ptr(), g_error_class) != 0; }
 
+std::string CodeOf(const py::object& ours) { return py::cast<std::string>(py::str(ours.attr("code"))); }
+
 // "RuntimeError: stop"; for our own errors, the message alone.
 std::string DescribeException(const py::object& value) {
   const auto name = py::cast<std::string>(py::type::of(value).attr("__name__"));
@@ -78,7 +80,7 @@ std::optional<Error> AsFailedAttempt(const py::object& exception) {
     return Error(ErrorCode::kUnavailable, DescribeException(exception));
   }
   if (PyErr_GivenExceptionMatches(exception.ptr(), g_error_class) == 0) return std::nullopt;
-  const auto code = py::cast<std::string>(py::str(exception.attr("code")));
+  const std::string code = CodeOf(exception);
   for (const ErrorCode failed : {ErrorCode::kUnavailable, ErrorCode::kBadAnswer}) {
     if (code == ErrorCodeName(failed)) return Error(failed, DescribeException(exception));
   }
@@ -90,14 +92,21 @@ void Failure::Keep(const std::string& where) {
     throw;
   } catch (const py::error_already_set& error) {
     const py::object& value = error.value();
-    message_ = DescribeException(value);
+    const std::string message = DescribeException(value);
+    // What interrupted code that a view had called comes by here again.
+    const bool is_kept = kept_ && IsOurs(value) && CodeOf(value) == ErrorCodeName(ErrorCode::kCancelled) &&
+                         message.ends_with(message_);
+    if (is_kept) throw Error(ErrorCode::kCancelled, message);
+    message_ = message;
     kept_ = std::current_exception();
     if (IsOurs(value)) {
       value.attr("args") = py::make_tuple(MakeText(where + ": " + message_));
     } else if (py::hasattr(value, "add_note")) {  // Python 3.11
       value.attr("add_note")(MakeText("in the run: " + where));
     }
-    throw Error(ErrorCode::kInvalid, message_);  // the run adds where
+    // Ctrl-C comes only once, perhaps in the middle of a guess.
+    const bool is_interrupt = error.matches(PyExc_KeyboardInterrupt);
+    throw Error(is_interrupt ? ErrorCode::kCancelled : ErrorCode::kInvalid, message_);  // the run adds where
   }
 }
 

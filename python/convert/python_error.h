@@ -20,9 +20,9 @@ void AddErrors(pybind11::module_& module);
 std::optional<Error> AsFailedAttempt(const pybind11::object& exception);
 
 // The last exception that Python code raised in a run. The floors below know only throng::Error: they get one
-// with the same message, which stops the run, or only a guess. The function that started the run then raises
-// the original again, with its traceback, and says where it happened: in the message of a throng.Error, else
-// in a note.
+// with the same message, which stops the run, or only a guess (Ctrl-C: always the run). The function that
+// started the run then raises the original again, with its traceback, and says where it happened: in the
+// message of a throng.Error, else in a note.
 class Failure {
  public:
   // Called while the exception is handled: keeps it, with where it happened, and throws an Error in its

@@ -121,6 +121,26 @@ class ToolsTest(unittest.TestCase):
         self.assertIn("TypeError: forecast() got an unexpected keyword argument 'year'", errors[3][2])
         self.assertTrue(errors[4][2].startswith("TypeError"), errors[4])
 
+    def test_what_has_worked_and_says_nothing_that_can_be_kept_is_unknown(self):
+        nested = []
+        for _ in range(300):
+            nested = [nested]
+        results = {"set": {1}, "deep": nested, "half": "\ud83d"}
+        tools = [throng.tool(effect=effect, name=effect)(lambda of: results[of]) for effect in ("at-commit", "idempotent")]
+        tools.append(throng.CommandTool("deep", [sys.executable, "-c", "print('[' * 5000 + ']' * 5000)"]))
+
+        def act(view, agent):
+            codes = []
+            for tool, of in (*((tool, {"of": of}) for tool in tools[:2] for of in results), (tools[2], {})):
+                try:
+                    yield throng.Tool(tool.name, of)
+                except throng.ToolError as error:
+                    codes.append(error.code)
+            return codes
+        world = Users(act)
+        world.tools = tools
+        self.assertEqual(throng.run(world, "fake", steps=1).agents[0].mind[0], ("unknown",) * 3 + ("failed",) * 3 + ("unknown",))
+
     def test_an_error_that_nobody_catches_leaves_the_agent_without_a_deed(self):
         def act(view, agent):
             yield [throng.Tool("forecast", {"day": 1}), throng.Tool("fail")]
@@ -337,8 +357,33 @@ class EmbeddingsTest(unittest.TestCase):
             run(self.nearest, embed="localhost")
         with self.assertRaisesRegex(throng.Error, "embed=3: allowed"):
             run(self.nearest, embed=3)
-        result = run(self.nearest, embed=lambda texts: [[1.0]])
-        self.assertIn("1 embeddings of 3 texts; allowed: one of each", result.events[0].text)
+        for wrong, message in (([[1.0]], "1 embeddings of 3 texts; allowed: one of each"),
+                               ([[1.0, 2.0], [1.0], [1.0]], "an embedding of 1 numbers, others had 2"),
+                               ([[1.0], [float("nan")], [1.0]], "an embedding has something that is no number")):
+            with self.assertRaisesRegex(throng.Error, "call 0 .embed.: " + message):
+                run(self.nearest, embed=lambda texts: wrong)
+        with served(lambda *_: (200, b'{"data": null}')) as address:
+            with self.assertRaisesRegex(throng.Error, "its reply is not a list `data` of embeddings, each with an `index`"):
+                run(self.nearest, embed=address)
+
+    def test_what_is_not_embedded_is_asked_for_again_by_a_run_that_goes_on(self):
+        times = []
+
+        def embed(texts):
+            times.append(len(times))
+            if len(times) == 2:
+                raise ConnectionError("out of memory")
+            return [[1.0, float(len(text))] for text in texts]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.journal")
+            with self.assertRaisesRegex(throng.Error, "step 1, call 0 .embed.: ConnectionError: out of memory") as raised:
+                run(self.nearest, steps=3, embed=embed, journal=path)
+            self.assertEqual(raised.exception.code, "unavailable")
+            result = run(self.nearest, steps=3, embed=embed, journal=path, resume=True)
+            self.assertEqual((len(times), len(result.agents[0].mind), result.events), (4, 3, []))
+        times.clear()
+        result = run(self.nearest, steps=3, embed=embed, fallback="any")
+        self.assertEqual([(event.step, event.kind) for event in result.events], [(1, "fallback")])
 
 
 class EndTest(unittest.TestCase):

@@ -26,7 +26,7 @@ SERVER = textwrap.dedent('''
             say(method="notifications/message", params={"data": "hello"})
             say(id=id, result={"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": {}})
         elif method == "tools/list":
-            names = ["die", "nothing"] if params.get("cursor") else ["echo", "add", "refuse", "picture", "pair"]
+            names = ["die", "nothing", "garble"] if params.get("cursor") else ["echo", "add", "refuse", "picture", "pair"]
             say(id=id, result={"tools": [{"name": name, "inputSchema": {}} for name in names],
                                **({} if params.get("cursor") else {"nextCursor": "2"})})
         elif method == "tools/call":
@@ -48,6 +48,10 @@ SERVER = textwrap.dedent('''
                 else:
                     say(id=id, result=text("second"))
                     say(id=late, result=text("first"))
+            elif name == "garble":
+                say(id=[id], result={})
+                print("[" * 100000, flush=True)
+                say(id=id, **json.loads(given["answer"]))
             elif name == "die":
                 print("out of memory", file=sys.stderr)
                 sys.exit(3)
@@ -94,6 +98,17 @@ class McpTest(unittest.TestCase):
         self.assertEqual(said, ["Grüezi\n", {"sum": 5}, ["failed", "it is closed"], ["failed", "no such argument"],
                                 [{"type": "image", "data": "AA==", "mimeType": "image/png"}]])
 
+    def test_what_is_no_answer_leaves_it_unknown(self):
+        answers = ('{"result": 3}', "{}", '{"result": {"content": "done"}}', '{"result": {"content": [1]}}', '{"error": "shut"}')
+        said = run_with(throng.McpServer(self.argv), *(("garble", {"answer": answer}) for answer in answers),
+                        ("echo", {"message": "on"}))
+        server = sys.executable
+        self.assertEqual(said, [["unknown", f"{server}: the result of its answer is 3, allowed is an object"],
+                                ["unknown", f"{server}: the result of its answer is None, allowed is an object"],
+                                ["unknown", f"{server}: the content of its result is 'done', allowed is a list of objects"],
+                                ["unknown", f"{server}: the content of its result is [1], allowed is a list of objects"],
+                                ["failed", "shut"], "on"])
+
     def test_answers_find_who_has_asked(self):
         server = throng.McpServer(self.argv, effect="pure")
 
@@ -122,7 +137,7 @@ class McpTest(unittest.TestCase):
         server = throng.McpServer(self.argv, prefix="my-")
         self.assertIs(server.tools(), server.tools())
         self.assertEqual([tool.name for tool in server.tools()],
-                         ["my-echo", "my-add", "my-refuse", "my-picture", "my-pair", "my-die", "my-nothing"])
+                         ["my-echo", "my-add", "my-refuse", "my-picture", "my-pair", "my-die", "my-nothing", "my-garble"])
         server.close()
         with self.assertRaisesRegex(throng.Error, "'fax' is no tool of .*, allowed: echo, add"):
             throng.McpServer(self.argv, effects={"fax": "pure"}).tools()

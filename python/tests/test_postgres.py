@@ -38,6 +38,22 @@ class PostgresTest(unittest.TestCase):
         types = self.server.sql("SELECT string_agg(DISTINCT name || ' ' || first.typeof(value), ', ') FROM first.data")
         self.assertEqual(types, "agents integer, half real, name text, x integer")
 
+    def test_what_is_there_is_refused_and_stays(self):
+        first, second = self.server.address("kept"), self.server.address("other")
+        throng.run(support.Line(4, 3), SLOW, steps=6, journal=first)
+        throng.run(support.Line(4, 3), SLOW, steps=4, journal=second)
+        self.server.sql("CREATE TABLE public.mine AS SELECT 1 AS number")
+        for address in (first, second, self.server.address("public")):
+            with self.assertRaisesRegex(throng.Error, "it exists; resume it, or give another name"):
+                throng.run(support.Line(4, 3), SLOW, steps=6, journal=address)
+        with self.assertRaisesRegex(throng.Error, "it exists; resume it, or give another name"):
+            throng.fork(first, 3, second)
+        resumed = throng.run(support.Line(4, 3), SLOW, steps=8, journal=first, resume=True)
+        self.assertEqual(resumed.hash, throng.run(support.Line(4, 3), SLOW, steps=8).hash)
+        self.assertGreater(resumed.replayed_calls, 0)
+        self.assertEqual(len(throng.agents_at(support.Line(4, 3), second)), 4)
+        self.assertEqual(self.server.sql("SELECT number FROM public.mine"), "1")
+
     def test_a_sweep_has_files(self):
         with self.assertRaisesRegex(throng.Error, "allowed: a folder"):
             throng.sweep(support.Line, "fake", steps=2, out=self.server.address("sweep"))

@@ -489,6 +489,33 @@ class ErrorsTest(unittest.TestCase):
             with self.assertRaises(KeyboardInterrupt):
                 throng.run(Endless(), llm, steps=1000000)
 
+    def test_ctrl_c_in_the_middle_of_a_guess_ends_the_run(self):
+        class Pressed(Line):
+            def __init__(self, press):
+                super().__init__(gap=3)
+                self.press, self.begun, self.expected = press, 0, 0
+
+            def proceed(self, view, agent):
+                self.begun += 1
+                if self.begun == self.press:
+                    raise KeyboardInterrupt
+                return (yield from super().proceed(view, agent))
+
+            def expect(self, step, agent, later):
+                self.expected += 1
+                if self.expected == -self.press:
+                    raise KeyboardInterrupt
+
+        def run(press):
+            world = Pressed(press)
+            return throng.run(world, "fake:latency=1,spread=0.9", steps=5, mode="speculative"), world
+
+        result, world = run(0)
+        self.assertGreater(world.begun, result.agent_steps + 20)  # guesses were made
+        for press in (*range(1, world.begun), *range(-world.expected + 1, 0)):
+            with self.subTest(press=press), self.assertRaises(KeyboardInterrupt):
+                run(press)
+
     def test_two_runs_in_two_threads(self):
         expected = throng.run(Line(), "fake", steps=20).hash
         found = []

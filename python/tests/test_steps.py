@@ -103,6 +103,39 @@ class ForgottenCallTest(unittest.TestCase):
             run(proceed=proceed)
 
 
+class MistakesTest(unittest.TestCase):
+    """What a first world gets wrong, and what is said of it."""
+
+    def refuse(self, pattern, intent=None, call=None):
+        def proceed(self, view, agent):
+            if call is not None:
+                yield call
+            return intent
+
+        with self.assertRaisesRegex(throng.Error, r"agent 0 \(Ann\).*step 0: .*" + pattern):
+            run(proceed=proceed)
+
+    def test_intents_in_another_form(self):
+        for write in ([((0, 0), "x")], "x", None):
+            self.refuse(r"Intent.write of agent 0 \(Ann\) is .*, allowed is a dict of texts by position", throng.Intent(write=write))
+        for events in ("walks", None, 3):
+            self.refuse(r"Intent.events of agent 0 \(Ann\) is .*, allowed is a list", throng.Intent(events=events))
+        for events in (("say", "hello"), [("say", "hello", "Ben")], [("say",)]):
+            self.refuse(r"Intent.events of agent 0 \(Ann\) has .*, allowed is \(kind, text\)", throng.Intent(events=events))
+
+    def test_calls_that_nothing_can_answer(self):
+        for name, wrong, allowed in (("max_tokens", 0, "1 or more"), ("max_tokens", -1, "1 or more"), ("temperature", -1.0, "0 to 100"),
+                                     ("temperature", float("nan"), "0 to 100"), ("top_k", -1, "0 .all. or more"),
+                                     ("top_p", 2.0, "0 to 1"), ("min_p", -0.5, "0 to 1"),
+                                     ("repetition_penalty", 0.0, "above 0 and at most 100")):
+            self.refuse(f"{name} is .*, allowed is {allowed}", call=throng.Call("x", **{name: wrong}))
+
+    def test_what_is_no_world(self):
+        for wrong in (Pair, None, "Pair"):
+            with self.assertRaisesRegex(throng.Error, r"world is .*, allowed is an object of a class that derives from throng.World"):
+                throng.run(wrong, "fake", steps=1)
+
+
 class FailedCallTest(unittest.TestCase):
     """The server answers "maybe" to every question of Ben, which is none of the choices. Ann is the first who asks, as
     a server that has answered nothing yet ends the run."""

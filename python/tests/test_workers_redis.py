@@ -129,6 +129,35 @@ class RedisTest(unittest.TestCase):
         self.assertEqual(worker.returncode, 1)
         self.assertIn("redis_world.py is not the file that the run has", errors)
 
+    def test_processes_end_with_the_one_that_started_them(self):
+        started = self.start(subprocess.Popen([sys.executable, "-m", "throng.worker", self.redis.address("nobody"), "--processes", "2"],
+                                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        children = f"/proc/{started.pid}/task/{started.pid}/children"
+
+        def count():
+            with open(children) as file:
+                return len(file.read().split())
+        self.wait_for(lambda: count() == 2, "no workers are started")
+        started.terminate()
+        self.assertEqual(started.communicate(timeout=60)[0], b"")  # all have closed it
+        self.assertEqual(started.returncode, 143)
+
+    def test_so_is_one_with_another_module_of_the_users(self):
+        address = self.redis.address("modules")
+        scripts = []
+        for name in ("run", "worker"):
+            os.mkdir(os.path.join(self.folder, name))
+            scripts.append(os.path.join(self.folder, name, "town.py"))
+            with open(redis_rig.SCRIPT) as source, open(scripts[-1], "w") as script:
+                script.write("import habits\n" + source.read())
+            with open(os.path.join(self.folder, name, "habits.py"), "w") as module:
+                module.write(f"OF = {name!r}\n")
+        self.start_run(address, 6, script=scripts[0])
+        worker = self.start_worker(address, scripts[1], stderr=subprocess.PIPE, text=True)
+        _, errors = worker.communicate()
+        self.assertEqual(worker.returncode, 1)
+        self.assertIn("module habits is not the file that the run has", errors)
+
     def test_a_redis_that_stays_away_stops_the_run(self):
         self.redis.kill()
         address = self.redis.address("away").replace("away=60", "away=0.5")

@@ -97,8 +97,8 @@ class ToolError(CallError):
     A tool may raise it too, with ``code="unknown"`` if it cannot tell.
 
     - ``code``: "failed", or "unknown": a tool with ``effect="at-commit"`` was begun, and the run was interrupted before
-      it was written down how that ended, or the tool took too long. It may have been done or not, and is not tried
-      again: ask the world outside, if it matters.
+      it was written down how that ended, or the tool took too long, was killed, or returned what JSON cannot hold. It may
+      have been done or not, and is not tried again: ask the world outside, if it matters.
 
     Example::
 
@@ -213,7 +213,7 @@ def dump(data: Any, what: str) -> str:
     """The data as JSON, for the run; ``what`` it is, errors say."""
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _native.Error(f"{what}: {error}; allowed: data that JSON can hold") from None
 
 
@@ -222,4 +222,7 @@ def use(function: Callable[..., Any], arguments: str) -> str:
     result = function(**json.loads(arguments))
     if inspect.iscoroutine(result):
         result = asyncio.run(result)
-    return dump(result, "what the tool returned")
+    try:
+        return dump(result, "what the tool returned")
+    except _native.Error as error:  # it has worked, and nobody can read what came of it
+        raise ToolError(str(error), code="unknown") from None

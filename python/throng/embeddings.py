@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import urllib.error
@@ -35,13 +36,21 @@ def tool_of(embedder: Embedder | None) -> list[FunctionTool]:
     else:
         raise _native.Error(f"embed={embedder!r}: allowed: a throng.Model, the address of a server, or a function")
 
+    lengths: set[int] = set()  # of all embeddings so far
+
     def checked(texts: Sequence[str]) -> list[list[float]]:
         vectors = [[float(number) for number in vector] for vector in embed(texts)]
         if len(vectors) != len(texts):
             raise _native.Error(f"{len(vectors)} embeddings of {len(texts)} texts; allowed: one of each")
+        for vector in vectors:
+            if not all(map(math.isfinite, vector)):
+                raise _native.Error("an embedding has something that is no number")
+            lengths.add(len(vector))
+            if len(lengths) > 1:
+                raise _native.Error(f"an embedding of {len(vector)} numbers, others had {min(lengths - {len(vector)})}")
         return vectors
 
-    return [FunctionTool(checked, "embed", "pure", _TIMEOUT_SECONDS)]
+    return [FunctionTool(checked, "embed", "pure", math.inf)]
 
 
 class _Server:
@@ -61,8 +70,11 @@ class _Server:
         asked: dict[str, object] = {"input": list(texts)}
         if self._model:
             asked["model"] = self._model
-        data = sorted(self._post(asked)["data"], key=lambda item: item["index"])
-        return [item["embedding"] for item in data]
+        reply = self._post(asked)
+        try:
+            return [item["embedding"] for item in sorted(reply["data"], key=lambda item: item["index"])]
+        except (KeyError, TypeError):
+            raise _native.Error(f"{self._url}: its reply is not a list `data` of embeddings, each with an `index`") from None
 
     def _post(self, asked: dict) -> dict:
         key = os.environ.get("THRONG_API_KEY") or os.environ.get("OPENAI_API_KEY")

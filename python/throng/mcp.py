@@ -7,7 +7,8 @@ import threading
 from typing import Any, Callable, Mapping, Protocol, Sequence
 
 from . import _native
-from .effects import FunctionTool, ToolError
+from .effects import FunctionTool
+from .mcp_answer import value_of
 from .mcp_http import McpHttp
 from .mcp_process import McpProcess
 
@@ -101,21 +102,11 @@ class McpServer:
 
     def _function(self, connection: _Transport, name: str) -> Callable[..., Any]:
         def call(**arguments: Any) -> Any:
-            return _value_of(connection.ask("tools/call", {"name": name, "arguments": arguments}, self._timeout))
+            result = connection.ask("tools/call", {"name": name, "arguments": arguments}, self._timeout)
+            return value_of(self._name, result)
 
         call.__name__ = name
         return call
-
-
-def _value_of(result: dict[str, Any]) -> Any:
-    """What an agent gets of the result of a tool."""
-    content = result.get("content", [])
-    texts = [part.get("text", "") for part in content if part.get("type") == "text"]
-    if result.get("isError"):
-        raise ToolError("\n".join(texts) or "the tool has failed", code="failed")
-    if "structuredContent" in result:
-        return result["structuredContent"]
-    return "\n".join(texts) if len(texts) == len(content) else content
 
 
 def _shake_hands(connection: _Transport) -> None:

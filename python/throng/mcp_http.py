@@ -14,6 +14,7 @@ from typing import Any, Iterator
 
 from . import _native
 from .effects import ToolError
+from .mcp_answer import result_of
 
 _ASIDE_SECONDS = 2.0  # for what nobody waits for
 
@@ -78,11 +79,9 @@ class McpHttp:
             raise ToolError(f"{self._url}: no answer within {seconds:g} s", code="unknown") from None
         except ToolError:
             raise
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise ToolError(f"{self._url}: {error or type(error).__name__}", code="unknown") from None
-        if "error" in message:
-            raise ToolError(str(message["error"].get("message", "it refuses")), code="failed")
-        result: dict[str, Any] = message["result"]
+        result = result_of(self._url, message)
         if method == "initialize":
             self._version = result.get("protocolVersion")
         return result

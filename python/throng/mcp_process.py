@@ -11,6 +11,7 @@ from typing import Any
 
 from . import _native
 from .effects import ToolError
+from .mcp_answer import result_of
 
 _CLOSE_SECONDS = 2.0
 
@@ -53,9 +54,7 @@ class McpProcess:
             raise ToolError(f"{self._name}: no answer within {seconds:g} s", code="unknown")
         if answer.message is None:
             raise ToolError(self._describe_end(), code="unknown")
-        if "error" in answer.message:
-            raise ToolError(str(answer.message["error"].get("message", "it refuses")), code="failed")
-        return answer.message["result"]
+        return result_of(self._name, answer.message)
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -97,7 +96,7 @@ class McpProcess:
         for line in self._process.stdout:
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # what a careless server prints
             if isinstance(message, dict):
                 self._take(message)
@@ -118,8 +117,9 @@ class McpProcess:
                          {"error": {"code": -32601, "message": "not offered"}})
                 self._write({"id": message["id"], **reply})
             return
+        id = message.get("id")
         with self._lock:
-            answer = self._waiting.pop(message.get("id"), None)  # type: ignore[arg-type]
+            answer = self._waiting.pop(id, None) if isinstance(id, int) else None
         if answer is not None:
             answer.message = message
             answer.came.set()

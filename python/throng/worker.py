@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 
@@ -44,17 +45,29 @@ def main() -> int:
 
 def _start(flags: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "throng.worker", flags.address, *([flags.script] if flags.script else [])]
-    workers = [subprocess.Popen(command, stdin=subprocess.DEVNULL) for _ in range(flags.processes)]
+    workers: list[subprocess.Popen] = []
+    is_stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal is_stopped
+        is_stopped = True
+        for worker in workers:
+            worker.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
     try:
-        return max(abs(worker.wait()) for worker in workers)
+        while len(workers) < flags.processes and not is_stopped:
+            workers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+        if is_stopped:
+            stop()  # also the one that was being started
+        code = max((abs(worker.wait()) for worker in workers), default=0)
+        return 128 + signal.SIGTERM if is_stopped else code
     except KeyboardInterrupt:
         for worker in workers:
             worker.wait()
         return 130
     finally:
-        for worker in workers:
-            if worker.poll() is None:
-                worker.terminate()
+        stop()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import traceback
 from typing import Any, Callable, Iterator
 
@@ -127,9 +128,24 @@ def _versions() -> str:
 
 
 def _digests(world: World) -> dict[str, str]:
-    """By name of a file that defines the world."""
-    return {os.path.basename(name): hashlib.sha256(text.encode()).hexdigest()
-            for name, text in sources_of(type(world)).items()}
+    """By the name of a file that defines the world, or of a module that has been imported and is nobody's package."""
+    digests = {os.path.basename(name): hashlib.sha256(text.encode()).hexdigest()
+               for name, text in sources_of(type(world)).items()}
+    for name, module in list(sys.modules.items()):
+        path: Any = getattr(module, "__file__", None)
+        if name in ("__main__", "__mp_main__") or name.partition(".")[0] == "throng" or not _is_users(path):
+            continue
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            digests[f"module {name}"] = hashlib.sha256(file.read()).hexdigest()
+    return digests
+
+
+def _is_users(path: Any) -> bool:
+    """Whether a module's file is the user's own: neither Python's nor installed."""
+    if not isinstance(path, str) or not path.endswith(".py"):
+        return False
+    installed = {"site-packages", "dist-packages"} & set(path.split(os.sep))
+    return not installed and not path.startswith(sysconfig.get_path("stdlib") + os.sep)
 
 
 # The worker's side.
@@ -151,7 +167,7 @@ def serve_redis(address: str, script: str | None, tell: Callable[[str], None]) -
     """Works for the run at this address until it has ended. ``script``: where the run's script is here, if elsewhere.
     Raises throng.Error."""
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-    sources: dict[str, str] | None = None
+    sources: dict[str, str] = {}
     while True:
         seat = _native.Seat(address, name, tell)
         job = loads(seat.job())
@@ -161,7 +177,7 @@ def serve_redis(address: str, script: str | None, tell: Callable[[str], None]) -
             folder = os.path.dirname(job["main"][1])
             if folder not in sys.path:
                 sys.path.insert(0, folder)  # as when it is executed
-        if sources is not None and sources != job["sources"]:
+        if any(job["sources"].get(name, digest) != digest for name, digest in sources.items()):
             raise _native.Error(f"{address}: the run goes on with other files of its world; begin the worker anew")
         sources = job["sources"]
         try:
@@ -188,6 +204,7 @@ def _load(job: dict[str, Any]) -> World:
         raise LeftOut(f"the world cannot be loaded here: {type(error).__name__}: {error}") from None
     own = _digests(world)
     for name, digest in job["sources"].items():
-        if own.get(name) != digest:
+        # Of the modules of a run, a worker has those that its world needs.
+        if own.get(name, digest if name.startswith("module ") else None) != digest:
             raise LeftOut(f"{name} is not the file that the run has; bring the same one here")
     return world

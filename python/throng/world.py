@@ -224,18 +224,18 @@ class World:
                     commit.set_mind(agent, intent.mind)
                 if intent.sleep_until is not None:
                     commit.sleep(agent, intent.sleep_until, intent.alert)
+                if not isinstance(intent.write, Mapping):
+                    raise Error(f"Intent.write of agent {agent.id} ({agent.name}) is {intent.write!r}, allowed is a dict "
+                                "of texts by position")
                 for pos, text in intent.write.items():
                     commit.write(pos, text)
-                for kind, text in intent.events:
+                for kind, text in _pairs(agent, intent, "events", "(kind, text)"):
                     commit.event(agent, kind, text)
                 for name, write in writes:
                     for item in _items(agent, intent, name):
                         write(agent, item)
-                for message in _items(agent, intent, "messages"):
-                    if not isinstance(message, (tuple, list)) or len(message) != 2:
-                        raise Error(f"Intent.messages of agent {agent.id} ({agent.name}) has {message!r}, allowed is "
-                                    "(to, text)")
-                    commit.send(agent, *message)
+                for to, text in _pairs(agent, intent, "messages", "(to, text)"):
+                    commit.send(agent, to, text)
         return None
 
     def links(self) -> Iterable[tuple[int, int, int]]:
@@ -332,6 +332,15 @@ def _items(agent: Agent, intent: Intent, name: str) -> Collection:
     if value == () or (isinstance(value, Collection) and not isinstance(value, str) and not hasattr(value, "_fields")):
         return value
     raise Error(f"Intent.{name} of agent {agent.id} ({agent.name}) is {value!r}, allowed is a list")
+
+
+def _pairs(agent: Agent, intent: Intent, name: str, allowed: str) -> Collection:
+    """What such a list holds, if that is pairs."""
+    items = _items(agent, intent, name)
+    for item in items:
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise Error(f"Intent.{name} of agent {agent.id} ({agent.name}) has {item!r}, allowed is {allowed}")
+    return items
 
 
 def _as_list(agent: Agent) -> Sequence[Intent]:

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "engine/sampling/sampler.h"
 #include "python/convert/convert.h"
 #include "python/llm/completion.h"
 
@@ -271,6 +272,10 @@ Steps::Call Steps::ReadCall(py::handle call) {
   request.sampling.min_p = number("min_p");
   request.sampling.repetition_penalty = number("repetition_penalty");
   request.memories = ReadMemories(call.attr("memories"));
+  // Whichever backend answers: what is out of range would be asked in vain.
+  if (request.max_tokens < 1)
+    throw MakeError(ErrorCode::kInvalid, "Call.max_tokens is {}, allowed is 1 or more", request.max_tokens);
+  engine::ValidateSampling(request.sampling);
   return read;
 }
 

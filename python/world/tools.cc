@@ -45,21 +45,40 @@ class FunctionTool final : public effects::Tool {
       const py::object& error = raised.value();
       const bool is_own = raised.matches(py::module_::import("throng.effects").attr("ToolError"));
       if (!is_own) return {Outcome::kFailed, DescribeException(error)};
-      const bool is_unknown =
-          GetEffect() == llm::Effect::kAtCommit && ToUtf8(error.attr("code")) == "unknown";
-      return {is_unknown ? Outcome::kUnknown : Outcome::kFailed, ToUtf8(py::str(error))};
-    } catch (const Error& error) {
-      return {Outcome::kFailed, error.what()};
+      std::string why = ToUtf8(py::str(error));
+      if (ToUtf8(error.attr("code")) == "unknown") return WithoutResult(std::move(why));
+      return {Outcome::kFailed, std::move(why)};
+    } catch (const Error& error) {  // of what it returned
+      return WithoutResult(error.what());
     }
   }
 
-  // "ValueError: what it says"
+  // "ValueError: what it says"; of our own errors what they say.
   static std::string DescribeException(const py::object& exception) {
-    return ToUtf8(py::type::of(exception).attr("__name__")) + ": " + ToUtf8(py::str(exception));
+    const bool is_ours = py::isinstance(exception, py::module_::import("throng._native").attr("Error"));
+    const std::string type = is_ours ? "" : ToUtf8(py::type::of(exception).attr("__name__")) + ": ";
+    return type + ToUtf8(py::str(exception));
   }
 
   py::object function_;
   py::object use_;
+};
+
+// A tool without whose results the run does not go on: what it fails to do is no answer.
+class Needed final : public effects::Tool {
+ public:
+  explicit Needed(std::shared_ptr<effects::Tool> tool)
+      : Tool(tool->Name(), tool->GetEffect(), kLongestTimeout), tool_(std::move(tool)) {}
+
+  effects::ToolResult Use(const std::string& arguments) override {
+    effects::ToolResult result = tool_->Use(arguments);
+    if (result.outcome != effects::ToolResult::Outcome::kDone)
+      result.outcome = effects::ToolResult::Outcome::kUnavailable;
+    return result;
+  }
+
+ private:
+  std::shared_ptr<effects::Tool> tool_;
 };
 
 llm::Effect ReadEffect(const std::string& name) {
@@ -97,7 +116,7 @@ effects::ToolTable ReadTools(py::handle tools) { return effects::ToolTable(ReadA
 
 std::shared_ptr<effects::Tool> ReadEmbedder(py::handle tools) {
   const std::vector<std::shared_ptr<effects::Tool>> read = ReadAll(tools);
-  return read.empty() ? nullptr : read.front();
+  return read.empty() ? nullptr : std::make_shared<Needed>(read.front());
 }
 
 }  // namespace throng::python

@@ -66,6 +66,13 @@ bool IsCommonResolve(const py::object& resolve) {
   return py::getattr(resolve, "__func__", py::none()).is(common);
 }
 
+// A class is none, and neither is what only looks like one.
+py::object CheckWorld(py::object world) {
+  if (!py::isinstance(world, py::module_::import("throng.world").attr("World")))
+    ThrowWrongType("world", world, "an object of a class that derives from throng.World, as in MyWorld()");
+  return world;
+}
+
 std::string ReadName(const py::object& world) {
   const py::object name = world.attr("name");
   if (name.is_none()) return py::cast<std::string>(py::type::of(world).attr("__name__"));
@@ -75,7 +82,7 @@ std::string ReadName(const py::object& world) {
 }  // namespace
 
 PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure, bool reads_tools)
-    : world_(std::move(world)),
+    : world_(CheckWorld(std::move(world))),
       seeds_(std::move(seeds)),
       failure_(failure),
       resolves_(!IsCommonResolve(world_.attr("resolve"))),

@@ -115,12 +115,13 @@ void BlockSigpipe() {
   pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
 }
 
-// Passes on what there is to write and to read until the process closes its outputs. False: the time is over.
+// Passes on what there is to write and to read until the process closes its outputs.
 class Exchange {
  public:
   Exchange(Process& process, std::string_view input) : process_(process), input_(input) {}
 
-  bool RunUntil(Clock::time_point deadline) {
+  enum class End { kClosed, kLate, kTooLong };
+  End RunUntil(Clock::time_point deadline) {
     bool reads_output = true;
     bool reads_errors = true;
     while (reads_output || reads_errors) {
@@ -130,17 +131,15 @@ class Exchange {
                        {reads_errors ? process_.errors.Read() : -1, POLLIN, 0}};
       const auto left =
           std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-      if (left <= 0) return false;
+      if (left <= 0) return End::kLate;
       poll(ends, std::size(ends), static_cast<int>(std::min<int64_t>(left, 1000)));
       if (ends[0].revents != 0) WriteSome();
       if (ends[1].revents != 0) reads_output = ReadSome(process_.output.Read(), output);
       if (ends[2].revents != 0) reads_errors = ReadSome(process_.errors.Read(), errors);
-      if (output.size() > kMaxOutputBytes) {
-        throw MakeError(ErrorCode::kExhausted, "its output is longer than {} bytes", kMaxOutputBytes);
-      }
+      if (output.size() > kMaxOutputBytes) return End::kTooLong;
       if (errors.size() > 2 * kMaxErrorBytes) errors.erase(0, errors.size() - kMaxErrorBytes);
     }
-    return true;
+    return End::kClosed;
   }
 
   std::string output;
@@ -200,9 +199,13 @@ ToolResult CommandTool::Use(const std::string& arguments) {
                                                         std::chrono::duration<double>(TimeoutSeconds()));
   Process process(argv_);
   Exchange exchange(process, arguments);
-  if (!exchange.RunUntil(deadline)) return TimedOut();
+  const Exchange::End end = exchange.RunUntil(deadline);
+  if (end == Exchange::End::kLate) return TimedOut();
+  if (end == Exchange::End::kTooLong)
+    return WithoutResult(fmt::format("its output is longer than {} bytes", kMaxOutputBytes));
   const std::optional<int> status = process.WaitUntil(deadline);
   if (!status.has_value()) return TimedOut();
+  if (WIFSIGNALED(*status)) return WithoutResult(DescribeEnd(*status, exchange.errors));
   if (*status != 0) return {ToolResult::Outcome::kFailed, DescribeEnd(*status, exchange.errors)};
   return {ToolResult::Outcome::kDone, AsJson(std::move(exchange.output))};
 }

@@ -39,7 +39,16 @@ TEST(CommandTool, LongArgumentsAndResultsPass) {
   const std::string text = "\"" + std::string(1 << 20, 'x') + "\"";
   EXPECT_EQ(Use({"cat"}, text).text, text);
   EXPECT_EQ(Use({"true"}, text).outcome, Outcome::kDone);
-  EXPECT_THROW(Use({"sh", "-c", "cat /dev/zero"}), Error);
+  EXPECT_EQ(Use({"cat", "/dev/zero"}).outcome, Outcome::kFailed);
+  EXPECT_EQ(Use({"cat", "/dev/zero"}).text, "its output is longer than 4194304 bytes");
+}
+
+TEST(CommandTool, WhatItHasDoneIsUnknownIfItWasEndedInTheMiddle) {
+  for (const char* script : {"kill -9 $$", "cat /dev/zero"}) {
+    EXPECT_EQ(Use({"sh", "-c", script}, "{}", 20, llm::Effect::kAtCommit).outcome, Outcome::kUnknown);
+    EXPECT_EQ(Use({"sh", "-c", script}, "{}", 20, llm::Effect::kIdempotent).outcome, Outcome::kFailed);
+  }
+  EXPECT_EQ(Use({"false"}, "{}", 20, llm::Effect::kAtCommit).outcome, Outcome::kFailed);
 }
 
 TEST(CommandTool, IsKilledWithWhatItStartedWhenItsTimeIsOver) {

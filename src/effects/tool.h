@@ -46,12 +46,13 @@ class Tool {
   // from several threads at once.
   virtual ToolResult Use(const std::string& arguments) = 0;
 
-  // What a use comes to that has not returned in time: nobody knows what it has done, which matters only
+  // What a use comes to that was begun and has no result: nobody knows what it has done, which matters only
   // where it must not be done twice.
-  ToolResult TimedOut() const {
+  ToolResult WithoutResult(std::string why) const {
     return {effect_ == llm::Effect::kAtCommit ? ToolResult::Outcome::kUnknown : ToolResult::Outcome::kFailed,
-            fmt::format("no answer within {:g} s", timeout_s_)};
+            std::move(why)};
   }
+  ToolResult TimedOut() const { return WithoutResult(fmt::format("no answer within {:g} s", timeout_s_)); }
 
  private:
   std::string name_;

@@ -6,6 +6,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -16,6 +17,9 @@ namespace throng::effects {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// Lists in lists of a result: whoever reads it may go one call deeper for each.
+constexpr size_t kMostNested = 200;
 
 // The time so many seconds from now, or the end of time.
 Clock::time_point After(double seconds) {
@@ -31,9 +35,33 @@ struct Job {
   bool abandoned = false;        // nobody waits for it any more
 };
 
+// The most lists and objects within each other in JSON.
+size_t DepthOf(std::string_view json) {
+  size_t depth = 0;
+  size_t deepest = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (c == '"') {
+      in_text = !in_text;
+    } else if (in_text) {
+      i += c == '\\';
+    } else if (c == '[' || c == '{') {
+      deepest = std::max(deepest, ++depth);
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
 ToolResult UseSafely(const Job& job) {
   try {
-    return job.tool->Use(job.arguments);
+    ToolResult result = job.tool->Use(job.arguments);
+    if (result.outcome == ToolResult::Outcome::kDone && DepthOf(result.text) > kMostNested) {
+      return job.tool->WithoutResult(fmt::format("its result is nested more than {} deep", kMostNested));
+    }
+    return result;
   } catch (const std::exception& error) {
     return {ToolResult::Outcome::kFailed, error.what()};
   }

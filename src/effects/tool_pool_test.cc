@@ -90,6 +90,20 @@ TEST(ToolPool, WhatIsThrownIsAFailure) {
   EXPECT_EQ(ended[0].result->text, "no such city");
 }
 
+TEST(ToolPool, AResultThatIsNestedTooDeepIsNone) {
+  const auto tool = MakeTool(Effect::kAtCommit, 10, [](const std::string& result) {
+    return ToolResult{Outcome::kDone, result};
+  });
+  ToolPool pool(1);
+  const std::string good = fmt::format("{}{}{}", std::string(200, '['), R"("[\"[[")", std::string(200, ']'));
+  pool.Start(1, tool, good);
+  pool.Start(2, tool, fmt::format(R"({{"a":{}}})", good));
+  const std::vector<ToolPool::Ended> ended = WaitFor(pool, 2);
+  EXPECT_EQ(ended[0].result->text, good);
+  EXPECT_EQ(ended[1].result->outcome, Outcome::kUnknown);
+  EXPECT_EQ(ended[1].result->text, "its result is nested more than 200 deep");
+}
+
 TEST(ToolPool, AUseThatTakesTooLongFreesItsPlaceAndIsUnknownIfItMustNotBeRepeated) {
   for (const auto& [effect, outcome] :
        {std::pair(Effect::kPure, Outcome::kFailed), std::pair(Effect::kIdempotent, Outcome::kFailed),

@@ -32,6 +32,11 @@ void RethrowFrom(const std::string& where) {
   }
 }
 
+bool EndsRun(const std::exception& thrown) {
+  const auto* const error = dynamic_cast<const Error*>(&thrown);
+  return error != nullptr && error->Code() == ErrorCode::kCancelled;
+}
+
 std::string DescribeAgent(const World& world, AgentId agent) {
   return fmt::format("agent {} ({})", agent, world.AgentName(agent));
 }

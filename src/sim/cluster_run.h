@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <span>
@@ -285,6 +286,10 @@ void SortCells(std::vector<CellWrite>& cells);
 // Rethrows the exception being handled as an Error whose message starts with `where`; std::bad_alloc passes
 // unchanged.
 [[noreturn]] void RethrowFrom(const std::string& where);
+
+// Whether what was thrown ends the run, on a guess too: somebody wants it to end (kCancelled), and will not
+// say so again.
+bool EndsRun(const std::exception& thrown);
 
 // Whether the agent with this mind may read the posts of `author`: its own, or of one whom it follows. Throws
 // kInvalid if not.

@@ -75,7 +75,8 @@ class Connection {
   virtual bool HasTable(const std::string& schema, const std::string& name) = 0;  // schema: of SQLite
   virtual std::vector<std::string> Tables() = 0;  // of the journal, without views
   virtual int64_t Bytes() = 0;
-  virtual void Remove() = 0;      // the whole journal, at the latest with this object
+  // The whole journal, at the latest with this object, unless somebody else has made it.
+  virtual void Remove() = 0;
   virtual Inbox* GetInbox() = 0;  // null: other connections of this process are never locked out
   virtual void SetPatience(Patience patience) = 0;
   [[noreturn]] virtual void FailCorrupt() const = 0;

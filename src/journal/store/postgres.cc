@@ -375,7 +375,10 @@ int64_t PostgresConnection::Bytes() {
              "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"));
 }
 
-void PostgresConnection::Remove() { Execute(fmt::format("DROP SCHEMA {} CASCADE", QuotedName(name_))); }
+void PostgresConnection::Remove() {
+  if (!is_writer_) return;  // it was somebody else's before, and could not be made
+  Execute(fmt::format("DROP SCHEMA {} CASCADE", QuotedName(name_)));
+}
 
 std::unique_ptr<Prepared> PostgresConnection::Prepare(const std::string& sql) {
   return std::make_unique<PostgresStatement>(*this, sql);

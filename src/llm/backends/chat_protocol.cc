@@ -170,6 +170,11 @@ Json ChatBody(const Request& request, const std::string& model, const Dialect& d
   return body;
 }
 
+bool IsChatResponse(const std::string& body) {
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() && json.contains("choices");
+}
+
 Completion ParseChatResponse(const std::string& body, std::string_view where) {
   Completion completion;
   const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);

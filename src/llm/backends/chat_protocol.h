@@ -18,4 +18,7 @@ nlohmann::ordered_json ChatBody(const Request& request, const std::string& model
 // becomes kError with kBadAnswer, in a sentence that begins with `where` and quotes the body.
 Completion ParseChatResponse(const std::string& body, std::string_view where);
 
+// Whether a body is a chat completion at all, with or without an answer.
+bool IsChatResponse(const std::string& body);
+
 }  // namespace throng::llm

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "llm/backends/chat_protocol.h"
 
 namespace throng::llm {
 namespace {
@@ -28,6 +29,14 @@ int SumOfInFlight(const std::vector<HttpOptions>& servers) {
   int sum = 0;
   for (const HttpOptions& server : servers) sum += server.in_flight;
   return sum;
+}
+
+// Whether a server can do nothing now, whatever it is asked. One that is said to have answered, but with what
+// is no completion, is none: it breaks off, or something else is in its place.
+bool IsServersFault(const HttpTransfer& transfer, const Completion& completion) {
+  if (!completion.error) return false;
+  const bool is_good = transfer.HasReply() && transfer.status == 200;
+  return completion.error->Code() == ErrorCode::kUnavailable || (is_good && !IsChatResponse(transfer.reply));
 }
 
 }  // namespace
@@ -285,8 +294,8 @@ void HttpLlm::OnChat(InFlight over) {
     return Send(std::move(other), over.server, std::move(over.job));
   Completion completion = server.Read(transfer, over.job->request);
   CountOf(over.server, completion, transfer.Seconds());
-  const bool is_there = !completion.error || completion.error->Code() != ErrorCode::kUnavailable;
-  if (is_there && server.Recover()) spdlog::info("{} answers now", server.Where());
+  if (!IsServersFault(transfer, completion) && server.Recover())
+    spdlog::info("{} answers now", server.Where());
   if (completion.error && TryElsewhere(over, completion)) return;
   Complete(*over.job, std::move(completion));
 }
@@ -297,12 +306,11 @@ bool HttpLlm::TryElsewhere(const InFlight& over, const Completion& failed) {
   const auto others = std::count_if(servers_.begin(), servers_.end(),
                                     [&](const auto& one) { return !one->IsGone() && one.get() != &server; });
   if (others == 0) return false;
-  const ErrorCode code = failed.error->Code();
-  if (code == ErrorCode::kUnavailable) {
+  if (IsServersFault(*over.transfer, failed)) {
     if (server.Rest(*over.transfer, failed.retry_after_s))
       spdlog::warn("{}; other servers are asked meanwhile", failed.error->what());
     if (++over.job->failures > others) return false;
-  } else if (code == ErrorCode::kInvalid && server.HasAnswered()) {
+  } else if (failed.error->Code() == ErrorCode::kInvalid && server.HasAnswered()) {
     if (!server.IsGone()) spdlog::warn("{}; it is left out from now on", failed.error->what());
     server.Leave();
   } else {

@@ -214,6 +214,31 @@ TEST_F(HttpServersTest, ACallThatOneFailsIsAskedOnAnother) {
   EXPECT_THAT(text, AllOf(HasSubstr(said), HasSubstr(a_.Url() + " answers now")));
 }
 
+// Half of a completion, and the page of a proxy.
+TEST_F(HttpServersTest, WhatIsNoCompletionIsAskedOnAnother) {
+  const LoggedText log;
+  const auto answer = b_.script;
+  for (const std::string& body : {Chat("park").substr(0, 30), std::string("<html>"), std::string("[]")}) {
+    a_.bodies.clear();
+    b_.bodies.clear();
+    Numbered<HttpLlm> llm(Both());
+    WarmUp(llm);
+    b_.script = answer;
+    a_.script = [&](int, const Json&, httplib::Response& response) {
+      response.set_content(body, "application/json");
+    };
+    for (uint32_t agent = 0; agent < 6; ++agent) llm.Send(Ask(agent));
+    for (const Completion& completion : WaitFor(llm, 6)) EXPECT_EQ(completion.text, "park") << body;
+    // What is a completion, and no answer, is the model's.
+    a_.script = b_.script = [](int, const Json&, httplib::Response& response) {
+      response.set_content(R"({"choices": []})", "application/json");
+    };
+    EXPECT_EQ(AskOne(llm, Ask(9)).error->Code(), ErrorCode::kBadAnswer);
+  }
+  EXPECT_THAT(log.Text(),
+              HasSubstr("answered with what is no JSON: <html>; other servers are asked meanwhile"));
+}
+
 TEST_F(HttpServersTest, AServerThatGoesAwayEndsNothing) {
   a_.CloseConnections();
   Numbered<HttpLlm> llm(Both());

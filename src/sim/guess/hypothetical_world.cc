@@ -44,8 +44,8 @@ World::Expectation HypotheticalWorld::ExpectationOf(AgentId id, Step front, cons
                                                     Step later) const {
   try {
     return world_.Expect(id, front, FrontBody(id), mind, later);
-  } catch (...) {
-    if (!HasGuesses(id)) throw;
+  } catch (const std::exception& thrown) {
+    if (!HasGuesses(id) || EndsRun(thrown)) throw;
     return {FrontBody(id), false};
   }
 }

@@ -95,7 +95,8 @@ void Speculator::Advance(ClusterRun& cluster) {
       return;
     }
     cluster.FinishResolve(false);
-  } catch (const std::exception&) {
+  } catch (const std::exception& thrown) {
+    if (EndsRun(thrown)) throw;
     Halt(cluster);
     return;
   }
@@ -362,7 +363,8 @@ void Speculator::Wake(PendingCall& call, llm::Completion completion) {
   call.waiter.resume();
   try {
     if (!cluster.IsResolving()) cluster.OnProceedResumed(member);
-  } catch (const std::exception&) {
+  } catch (const std::exception& thrown) {
+    if (EndsRun(thrown)) throw;
     Halt(cluster);
     return;
   }
