@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
@@ -20,6 +21,8 @@ namespace py = pybind11;
 namespace throng::python {
 
 namespace {
+
+constexpr size_t kMostDrawnReaders = 1000;  // of more, a viewer's lines would show nothing
 
 bool IsAsleep(const sim::View& view) {
   const Sleep& sleep = AsPlain(view.SelfMind()).GetSleep();
@@ -238,6 +241,18 @@ py::object PythonWorld::MakeNeighbour(const sim::Neighbour& neighbour) const {
 
 py::object PythonWorld::MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const {
   return random_class_(CounterRng(sim::SeedAt(seeds_, step), agent, step, resolving ? 1 : 0).Next());
+}
+
+std::string PythonWorld::MapJson() const {
+  nlohmann::ordered_json map = nlohmann::ordered_json::parse(space_.MapJson());
+  const auto sits_alone = [](const StartAgent& agent) {
+    return agent.rules.radius_p == 0 && agent.rules.max_vel == 0;
+  };
+  const bool is_drawn = posts_.latency > 0 && agents_.size() <= kMostDrawnReaders && !map.contains("follows");
+  if (is_drawn && std::all_of(agents_.begin(), agents_.end(), sits_alone)) {
+    for (const StartAgent& agent : agents_) map["reads"].push_back(AsPlain(agent.mind).Follows());
+  }
+  return map.dump();
 }
 
 std::string PythonWorld::Describe(sim::AgentId agent, sim::Step step) const {
