@@ -86,7 +86,6 @@ test('a text goes where there is room, else nowhere', () => {
 });
 
 test('bubbles stay on the map and off its controls', () => {
-  globalThis.OffscreenCanvas ??= class {};
   const pen = new Proxy({measureText: (text) => ({width: 6 * text.length})}, {get: (known, name) => known[name] ?? (() => {}), set: () => true});
   const boxOf = (x, y) => {
     const taken = [];

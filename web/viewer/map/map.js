@@ -197,14 +197,16 @@ export class MapView {
     }
   }
 
-  // Below the agent, above or beside it: where it covers neither an agent nor a name of `taken`, to which it is added, and, if there is such a
+  // Below the agent, above, beside or aslant: where it covers neither an agent nor a name of `taken`, to which it is added, and, if there is such a
   // place, no name of a place. Where there is none, a name is left out until the map is larger.
   #drawName(pen, place, {x, y}, taken, places) {
     const {name} = this.#run.agents[place], view = this.#view, isChosen = place === view.agent, lead = view.leadOf(place);
     pen.font = `${isChosen ? '600 ' : ''}${NAME}px system-ui, sans-serif`;
     pen.textAlign = 'center';
     const width = pen.measureText(name).width + 2, height = lead > 0 ? 2 * LINE : LINE, apart = this.#radiusOf(place) + 1;
-    const boxes = [[-width / 2, apart], [-width / 2, -apart - height], [apart, -height / 2], [-apart - width, -height / 2]]
+    const aslant = apart * Math.SQRT1_2, rights = [aslant, -aslant - width], belows = [aslant, -aslant - height];
+    const boxes = [[-width / 2, apart], [-width / 2, -apart - height], [apart, -height / 2], [-apart - width, -height / 2],
+      ...rights.flatMap((right) => belows.map((below) => [right, below]))]
       .map(([right, below]) => ({left: x + right, top: y + below, width, height}));
     const besidePlaces = boxes.filter((box) => isFree(box, places)), choice = [...besidePlaces, ...boxes];
     const box = choice[placeFirst(choice, taken)] ?? (isChosen ? boxes[0] : null);
