@@ -246,6 +246,9 @@ def check_key(throng, browser, journal):
             assert error.code == 401
         viewer = Viewer(browser, url)
         viewer.wait("document.getElementById('ask-key').open")
+        assert not viewer.js("document.getElementById('key-refused').checkVisibility()")
+        browser.type(*"wrong", ENTER)
+        viewer.wait("document.getElementById('key-refused').checkVisibility()")
         browser.type(*KEY, ENTER)
         viewer.wait_until_loaded()
         browser.open("about:blank")
