@@ -269,12 +269,50 @@ TEST_F(Imports, TiledMaps) {
   EXPECT_THAT(dropped.at("layers of pictures"), ElementsAre(Key("ground")));
   EXPECT_THAT(dropped.at("objects of the shape ellipse"), ElementsAre(Key("pond")));
   EXPECT_THAT(dropped.at("objects of the class camera"), ElementsAre(Key("start")));
-  EXPECT_THAT(dropped.at("tilesets in other files (their solid tiles are not known)"),
+  EXPECT_THAT(dropped.at("tilesets in files that are not there (their solid tiles are not known)"),
               ElementsAre(Key("walls.tsx")));
   EXPECT_EQ(Made("personas.json")[0]["home"], "lodge");
   // So that the embedded model, of a context of 1024, can give them.
   EXPECT_LT(Made("decisions.json")["plan"]["max_tokens"], 400);
   EXPECT_EQ(Import("garden.tmj").people, 25u);
+}
+
+// Tile 6 of the map is tile 1 of the tileset in the other file.
+TEST_F(Imports, TilesetsInFilesOfTheirOwn) {
+  Json map = Json::parse(Read("garden.tmj"));
+  map["layers"][0]["data"][20 * 15] = 6;
+  const auto solid_with = [&](const char* file, const std::string& tileset) {
+    map["tilesets"][1]["source"] = file;
+    Write("garden.tmj", map.dump());
+    Write(file, tileset);
+    const ImportReport report = Import("garden.tmj");
+    EXPECT_FALSE(report.Dropped().contains("tilesets in files that are not there (their solid tiles are not known)"));
+    const Json rects = Made("map.json")["walls"];
+    return std::find(rects.begin(), rects.end(), Json({0, 15, 1, 1})) != rects.end();
+  };
+  const std::string properties =
+      R"(<properties><property name="collides" type="bool" value="true"/></properties>)";
+  const auto tsx = [](const std::string& tiles) {
+    return R"(<?xml version="1.0" encoding="UTF-8"?>
+<!-- <tile> --> <tileset name='walls' tilewidth="16"><properties><property name="collides" value="true"/></properties>
+ <image source="a>b.png"/>)" + tiles + "</tileset>\n";
+  };
+  EXPECT_TRUE(solid_with("walls.tsx", tsx(R"(<tile id="0"/><tile id="1">)" + properties + "</tile>")));
+  EXPECT_FALSE(solid_with("walls.tsx", tsx(R"(<tile id="0">)" + properties + R"(</tile><tile id="1"/>)")));
+  // Of an object in the tile, not of the tile.
+  EXPECT_FALSE(solid_with("walls.tsx", tsx(R"(<tile id="1"><objectgroup><object id="1">)" + properties +
+                                           "</object></objectgroup></tile>")));
+  EXPECT_TRUE(solid_with(
+      "walls.tsj", R"({"tiles": [{"id": 1, "properties": [{"name": "collides", "type": "bool", "value": true}]}]})"));
+  EXPECT_FALSE(solid_with("walls.json", R"({"tiles": [{"id": 1}]})"));
+  const std::string whole = tsx("<tile id=\"1\"/>");
+  for (const std::string& damaged :
+       {std::string("{}"), whole.substr(0, whole.size() - 5), tsx("<tile id=\"x\"/>"), tsx("</tile>"), tsx("<tile id=1/>")}) {
+    map["tilesets"][1]["source"] = "walls.tsx";
+    Write("garden.tmj", map.dump());
+    Write("walls.tsx", damaged);
+    EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr("walls.tsx: this is no tileset of Tiled")) << damaged;
+  }
 }
 
 TEST_F(Imports, TiledMapsWithoutPlacesAreRefusedWithWhatIsMissing) {
