@@ -394,6 +394,17 @@ TEST_F(Imports, TablesOfPeople) {
   EXPECT_EQ(Made("personas.json")[1]["sleep_hour"], 7);
 }
 
+// None of the two is lost.
+TEST_F(Imports, ColumnsThatMeanTheSame) {
+  Write("twice.csv", "name,full_name,job,job\nAnn,Ann Berg,baker,singer\n");
+  const ImportReport report = Import("twice.csv");
+  const Json ann = Made("personas.json")[0];
+  EXPECT_EQ(ann["name"], "Ann");
+  EXPECT_EQ(ann["job"], "baker");
+  EXPECT_EQ(ann["about"], "full_name: Ann Berg. job: singer");
+  EXPECT_THAT(report.Changed().at("columns that became part of the description"), ElementsAre(Key("full_name"), Key("job")));
+}
+
 TEST_F(Imports, ProfilesOfOasis) {
   const ImportReport reddit = Import("reddit.json");
   EXPECT_EQ(reddit.form, "OASIS profiles");
