@@ -216,9 +216,10 @@ export class MapView {
     if (lead > 0) write(pen, `+${lead}`, middle, line + LINE, theme.ahead);
   }
 
-  // The agent's first, which so has room.
+  // The agent's first, which so has room; the others' do not cover it.
   #drawWords(pen, points) {
-    const taken = [], steps = this.#run.clock.isKnown ? SPEECH_STEPS : LONE_STEPS, room = {width: this.#size[0], top: this.#covered};
+    const {agent} = this.#view, taken = points.has(agent) ? [this.#boxOf(agent, points.get(agent))] : [];
+    const steps = this.#run.clock.isKnown ? SPEECH_STEPS : LONE_STEPS, room = {width: this.#size[0], top: this.#covered};
     for (const [place, {x, y}] of points) {
       const words = this.#run.wordsOf(place, this.#view.stepOf(place), steps);
       if (words) drawWords(pen, words, x, y, this.#radiusOf(place), taken, room);
