@@ -222,8 +222,8 @@ class TiledMap {
 const char* const kTiledParts =
     "  Orthogonal maps; layers in CSV or in base64, also with zlib or gzip. An infinite map is the box\n"
     "  around its chunks. A layer named collision, collisions, walls or blocked, or with the property\n"
-    "  collides: all its tiles are wall; in other layers, those whose tileset (in the map, .tsj or .tsx) gives\n"
-    "  them this property.\n"
+    "  collides: all its tiles are wall; in other layers, those whose tileset, in the map or in a file of\n"
+    "  its own (.tsj, .tsx), gives them this property.\n"
     "  Rectangles of objects, of the class place (or none) and home: their places, with the properties\n"
     "  activities (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out:\n"
     "  pictures, other shapes.\n";
