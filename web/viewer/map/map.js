@@ -207,9 +207,10 @@ export class MapView {
     const aslant = apart * Math.SQRT1_2, rights = [aslant, -aslant - width], belows = [aslant, -aslant - height];
     const boxes = [[-width / 2, apart], [-width / 2, -apart - height], [apart, -height / 2], [-apart - width, -height / 2],
       ...rights.flatMap((right) => belows.map((below) => [right, below]))]
-      .map(([right, below]) => ({left: x + right, top: y + below, width, height}));
+      .map(([right, below]) => ({left: x + right, top: y + below, width, height})).filter(({top}, index) => index === 0 || top >= this.#covered);
     const besidePlaces = boxes.filter((box) => isFree(box, places)), choice = [...besidePlaces, ...boxes];
-    const box = choice[placeFirst(choice, taken)] ?? (isChosen ? boxes[0] : null);
+    let box = choice[placeFirst(choice, taken)];
+    if (!box && isChosen) taken.push(box = boxes[0]);
     if (!box) return;
     const middle = box.left + width / 2, line = box.top + LINE - 2;
     write(pen, name, middle, line, theme.text);
