@@ -15,14 +15,13 @@
 #include "python/workers/steps_elsewhere.h"
 #include "python/world/steps.h"
 #include "python/world/tools.h"
+#include "sim/drawn_readers.h"
 
 namespace py = pybind11;
 
 namespace throng::python {
 
 namespace {
-
-constexpr size_t kMostDrawnReaders = 1000;  // of more, a viewer's lines would show nothing
 
 bool IsAsleep(const sim::View& view) {
   const Sleep& sleep = AsPlain(view.SelfMind()).GetSleep();
@@ -245,13 +244,7 @@ py::object PythonWorld::MakeRandom(sim::AgentId agent, sim::Step step, bool reso
 
 std::string PythonWorld::MapJson() const {
   nlohmann::ordered_json map = nlohmann::ordered_json::parse(space_.MapJson());
-  const auto sits_alone = [](const StartAgent& agent) {
-    return agent.rules.radius_p == 0 && agent.rules.max_vel == 0;
-  };
-  const bool is_drawn = posts_.latency > 0 && agents_.size() <= kMostDrawnReaders && !map.contains("follows");
-  if (is_drawn && std::all_of(agents_.begin(), agents_.end(), sits_alone)) {
-    for (const StartAgent& agent : agents_) map["reads"].push_back(AsPlain(agent.mind).Follows());
-  }
+  if (auto readers = sim::DrawnReaders(*this); !readers.empty()) map["reads"] = std::move(readers);
   return map.dump();
 }
 

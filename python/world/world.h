@@ -97,8 +97,7 @@ class PythonWorld final : public sim::World {
   sim::Pos ToPos(pybind11::handle pos, std::string_view what) const { return space_.ToPos(pos, what); }
   // A random.Random that depends on its key alone, so the order of execution does not change what it draws.
   pybind11::object MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const;
-  // sim::SpaceJson; where nobody moves or sees others, and all know of each other by posts, also "reads": a
-  // list of those whom it follows at the start for each agent.
+  // sim::SpaceJson and "reads", sim::DrawnReaders, where there are any.
   std::string MapJson() const;
   std::string Describe(sim::AgentId agent, sim::Step step) const;
 
