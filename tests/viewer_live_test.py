@@ -187,6 +187,8 @@ def check_beside(throng, browser, folder):
         viewer = Viewer(browser, url)
         viewer.wait_until_loaded()
         viewer.wait("document.getElementById('parting').textContent.startsWith('They part')")
+        assert viewer.js("[document.getElementById('map').ariaLabel, document.getElementById('map-beside').ariaLabel]") == \
+            [f"Map of {name}; arrow keys move it" for name in ("one.journal", "other.journal")]
         viewer.click("parting")
         step = viewer.js("viewer.view.step")
         assert step >= 100 and f"step {step}" in done.stdout, (step, done.stdout)
@@ -244,6 +246,9 @@ def check_key(throng, browser, journal):
             assert error.code == 401
         viewer = Viewer(browser, url)
         viewer.wait("document.getElementById('ask-key').open")
+        assert not viewer.js("document.getElementById('key-refused').checkVisibility()")
+        browser.type(*"wrong", ENTER)
+        viewer.wait("document.getElementById('key-refused').checkVisibility()")
         browser.type(*KEY, ENTER)
         viewer.wait_until_loaded()
         browser.open("about:blank")

@@ -7,12 +7,20 @@ import subprocess
 import threading
 import time
 
-# From now on `drawn` holds the texts of the last picture of the map.
+# From now on `drawn` holds the texts of the last picture of the map, and `drawnAt` where each is: [text, left, base line, width].
 RECORD_TEXTS = """
   window.drawn = [];
+  window.drawnAt = [];
   const pen = CanvasRenderingContext2D.prototype, fillText = pen.fillText, {map} = viewer.sides[0], paint = map.draw.bind(map);
-  pen.fillText = function(text, ...rest) { if (this.canvas.id === 'map') drawn.push(text); return fillText.call(this, text, ...rest); };
-  map.draw = () => { drawn.length = 0; paint(); };
+  pen.fillText = function(text, x, y) {
+    if (this.canvas.id === 'map') {
+      const {width} = this.measureText(text);
+      drawn.push(text);
+      drawnAt.push([text, x - (this.textAlign === 'center' ? width / 2 : 0), y, width]);
+    }
+    return fillText.call(this, text, x, y);
+  };
+  map.draw = () => { drawn.length = drawnAt.length = 0; paint(); };
 """
 # For each [x, y] in tiles, the point of the page at its middle and the colour there.
 READ_COLOURS = """

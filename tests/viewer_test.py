@@ -44,6 +44,15 @@ def uncovered(places):
     return [agent for agent, (x, y) in places.items() if not any(covers(places[b], x, y) for b in places if b != agent)]
 
 
+def check_names(viewer, journal, step):
+    """Most have their names on the map, which do not cover each other."""
+    names = [text for text in viewer.js("drawnAt") if text[0] in journal.agents.values()]
+    assert len(names) >= 0.8 * len(journal.agents), (step, names)
+    for index, (name, left, line, width) in enumerate(names):
+        for other, its_left, its_line, its_width in names[:index]:
+            assert abs(line - its_line) > 8 or left + width <= its_left or its_left + its_width <= left, (step, name, other)
+
+
 def check_places(viewer, journal, step):
     """At `step` everybody is drawn where the journal says. Returns the places that were compared, and their points of the page."""
     viewer.move(step)
@@ -58,8 +67,7 @@ def check_places(viewer, journal, step):
         wanted = colour_of(agent)
         assert max(abs(a - b) for a, b in zip(seen["colour"], wanted)) <= 3, (step, journal.agents[agent], seen, wanted)
         points[agent] = seen["point"]
-    names = set(viewer.js("drawn"))
-    assert names >= set(journal.agents.values()), (step, set(journal.agents.values()) - names)
+    check_names(viewer, journal, step)
     return {agent: places[agent] for agent in agents}, points
 
 
@@ -85,6 +93,18 @@ def check_map(viewer, journal):
     assert max(map(abs, centre)) < 1, centre
     viewer.click("reset")
     assert viewer.js(CAMERA) == [scale, left, top], "Reset does not show all"
+    height = viewer.js("document.getElementById('map').clientHeight")
+    assert top >= viewer.js("document.getElementById('map-tools').getBoundingClientRect().bottom - document.getElementById('map').getBoundingClientRect().top"), top
+    inner = viewer.js("[innerWidth, innerHeight]")
+    viewer.browser.resize(inner[0], inner[1] - 90)
+    viewer.wait("document.getElementById('map').clientHeight < arguments[0] && viewer.camera.scale < arguments[1]", height, scale)
+    viewer.click("zoom-in")
+    moved = viewer.js(CAMERA)
+    viewer.browser.resize(*inner)
+    viewer.wait("document.getElementById('map').clientHeight === arguments[0]", height)
+    viewer.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert viewer.js(CAMERA) == moved, "a resized window takes back what was moved by hand"
+    viewer.click("reset")
 
 
 def check_conversation(viewer, journal):
@@ -220,6 +240,11 @@ def check_keys(viewer, journal):
     viewer.wait("document.getElementById('clock').textContent !== arguments[0]", before, seconds=30)
     viewer.browser.type(" ")
     assert viewer.text("play") == "Play"
+    viewer.js("document.getElementById('step').focus()")  # as after a click on the slider
+    viewer.browser.type(" ")
+    assert viewer.text("play") == "Pause", "space does not play from the slider"
+    viewer.browser.type(" ", HOME, [SHIFT, RIGHT])
+    assert viewer.js("viewer.view.step") == 60
     viewer.browser.type("/")
     viewer.browser.type(*"t x")  # letters and spaces of a field are its own
     assert viewer.js("document.getElementById('search-text').value") == "t x" and viewer.js("viewer.view.time") is None

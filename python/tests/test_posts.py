@@ -1,7 +1,10 @@
 """Networks that change in Python worlds: posts, likes, messages, whom people follow, feeds and their rankings."""
 
+import contextlib
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -219,6 +222,9 @@ class ModesTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             first, fork = os.path.join(folder, "first.journal"), os.path.join(folder, "fork.journal")
             whole = throng.run(People(), SLOW, steps=14, journal=first, snapshot_every=4)
+            with contextlib.closing(sqlite3.connect(first)) as database:  # viewers lay people out by whom they read
+                drawn = json.loads(database.execute("SELECT value FROM manifest WHERE key = 'map'").fetchone()[0])
+            self.assertEqual(drawn["reads"], [sorted({(i + 1) % 12, (5 * i + 2) % 12} - {i}) for i in range(12)] + [[], []])
             throng.fork(first, at=9, out=fork)
             again = throng.run(People(), SLOW, steps=14, journal=fork, resume=True)
             self.assertEqual(again.hash, whole.hash)

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "python/workers/steps_elsewhere.h"
 #include "python/world/steps.h"
 #include "python/world/tools.h"
+#include "sim/drawn_readers.h"
 
 namespace py = pybind11;
 
@@ -245,6 +247,12 @@ py::object PythonWorld::MakeNeighbour(const sim::Neighbour& neighbour) const {
 
 py::object PythonWorld::MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const {
   return random_class_(CounterRng(sim::SeedAt(seeds_, step), agent, step, resolving ? 1 : 0).Next());
+}
+
+std::string PythonWorld::MapJson() const {
+  nlohmann::ordered_json map = nlohmann::ordered_json::parse(space_.MapJson());
+  if (auto readers = sim::DrawnReaders(*this); !readers.empty()) map["reads"] = std::move(readers);
+  return map.dump();
 }
 
 std::string PythonWorld::Describe(sim::AgentId agent, sim::Step step) const {

@@ -97,7 +97,8 @@ class PythonWorld final : public sim::World {
   sim::Pos ToPos(pybind11::handle pos, std::string_view what) const { return space_.ToPos(pos, what); }
   // A random.Random that depends on its key alone, so the order of execution does not change what it draws.
   pybind11::object MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const;
-  std::string MapJson() const { return space_.MapJson(); }
+  // sim::SpaceJson and "reads", sim::DrawnReaders, where there are any.
+  std::string MapJson() const;
   std::string Describe(sim::AgentId agent, sim::Step step) const;
 
  private:

@@ -10,6 +10,7 @@
 #include "app/simulation.h"
 #include "base/data_dir.h"
 #include "base/error.h"
+#include "sim/drawn_readers.h"
 #include "sim/space/plane.h"
 #include "sim/space/space_json.h"
 #include "trace/trace_world.h"
@@ -90,6 +91,7 @@ std::string MapJson(const Scenario& scenario) {
                                : sim::SpaceJson(space, is_plane ? sim::kUnitsPerMetre : 1));
   map["start"] = scenario.ClockAt(0);
   map["seconds_per_step"] = scenario.seconds_per_step;
+  if (auto readers = sim::DrawnReaders(*scenario.world); !readers.empty()) map["reads"] = std::move(readers);
   return map.dump();
 }
 

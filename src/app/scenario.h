@@ -25,7 +25,7 @@ struct Scenario {
 Scenario LoadScenario(const Simulation& simulation);
 
 // For viewers: "start" (07:00), "seconds_per_step", and for a town town::Town::MapJson, for any other world
-// sim::SpaceJson.
+// sim::SpaceJson and "reads", sim::DrawnReaders, where there are any.
 std::string MapJson(const Scenario& scenario);
 
 }  // namespace throng::app

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "llm/backends/fake.h"
+#include "sim/drawn_readers.h"
 #include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
 #include "worlds/example_worlds.h"
@@ -44,6 +45,18 @@ std::vector<sim::Intervention> RandomInterventions(const sim::WalkerOptions& wal
         {static_cast<sim::Step>(rng.NextBelow(static_cast<uint64_t>(steps))), what[rng.NextBelow(3)]});
   }
   return interventions;
+}
+
+TEST(Posts, ReadersAreDrawnWhereNothingElseTellsWherePeopleAre) {
+  const auto microblog = MakeMicroblogWorld(30, 1);
+  const std::vector<std::vector<sim::AgentId>> readers = DrawnReaders(*microblog);
+  ASSERT_EQ(readers.size(), 30u);
+  const sim::MindPtr mind = microblog->StartMind(7);
+  EXPECT_THAT(readers[7], ::testing::ElementsAreArray(microblog->Follows(7, mind)));
+  EXPECT_FALSE(readers[7].empty());
+  EXPECT_TRUE(DrawnReaders(*MakeMicroblogWorld(1001, 1)).empty());  // too many
+  EXPECT_TRUE(DrawnReaders(*MakeFollowerWorld(30, 1)).empty());     // a network
+  EXPECT_TRUE(DrawnReaders(*MakeColonyWorld(30, 1)).empty());       // people who move
 }
 
 TEST(Posts, EveryModeAndTimingLeavesTheSameHash) {

@@ -35,7 +35,7 @@ test('a run comes in ranges of a thousand steps, each once', async () => {
   const asked = [], run = new Run(1);
   serve(GOOD, asked);
   let changes = 0;
-  const loader = new Loader(run, () => changes++, () => {});
+  const loader = new Loader(run, {changed: () => changes++, said() {}});
   await loader.begin();
   assert.equal(run.map, null);
   await loader.follow();
@@ -55,7 +55,7 @@ test('what a server cannot give for now is asked for again', async () => {
   let failures = 0;
   const busy = {status: 503, json: {error: 'try again'}};
   serve({...GOOD, steps: (fields) => failures++ === 0 ? busy : GOOD.steps(fields), run: () => failures === 0 && asked.length === 1 ? new TypeError('no network') : INFO}, asked);
-  const loader = new Loader(run, () => {}, (error) => said.push(error?.message ?? null));
+  const loader = new Loader(run, {changed() {}, said: (error) => said.push(error?.message ?? null)});
   await loader.begin();
   await loader.follow();
   assert.ok(run.isComplete);
@@ -65,10 +65,27 @@ test('what a server cannot give for now is asked for again', async () => {
 
 test('what it refuses is not asked for again', async () => {
   const asked = [];
-  serve({...GOOD, run: () => ({status: 401, json: {error: 'the API key is missing'}})}, asked);
-  useKey('sesame');
-  await assert.rejects(new Loader(new Run(), () => {}, () => {}).begin(), (error) => error.wantsKey && error.message === 'the API key is missing');
+  serve({...GOOD, run: () => ({status: 403, json: {error: 'not for you'}})}, asked);
+  await assert.rejects(new Loader(new Run(), {changed() {}, said() {}}).begin(), (error) => error.status === 403 && error.message === 'not for you');
   assert.equal(asked.filter(([name]) => name === 'run').length, 1);
-  assert.equal(asked[0][2].Authorization, 'Bearer sesame');
+});
+
+test('a key is asked for until the server takes it, also in the middle of a run', async () => {
+  const asked = [], run = new Run(), keys = ['wrong', 'sesame', 'other'];
+  let wanted = 'Bearer sesame';
+  serve({...GOOD, calls: (fields) => {
+    if (Number(fields.from) > 0) wanted = 'Bearer other';  // another server has taken over
+    return GOOD.calls(fields);
+  }}, asked);
+  const answer = globalThis.fetch;
+  globalThis.fetch = async (path, options) => options.headers.Authorization === wanted ? answer(path, options) : Response.json({error: 'no'}, {status: 401});
+  let asking = null;
+  const askKey = () => asking ??= Promise.resolve().then(() => { useKey(keys.shift()); asking = null; });
+  const loader = new Loader(run, {changed() {}, said() {}, askKey});
+  await loader.begin();
+  assert.deepEqual(keys, ['other']);
+  await loader.follow();
+  assert.ok(run.isComplete);
+  assert.deepEqual([keys, asked.at(-1)[2].Authorization], [[], 'Bearer other']);
   useKey('');
 });

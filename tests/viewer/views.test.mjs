@@ -5,13 +5,15 @@ import {test} from 'node:test';
 
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
 import {layOut} from '../../web/viewer/map/layout.js';
-import {isFree, wrap} from '../../web/viewer/map/words.js';
+import {drawWords, isFree, placeFirst, wrap} from '../../web/viewer/map/words.js';
 import {Ground} from '../../web/viewer/map/ground.js';
 import {flightText, stateOf} from '../../web/viewer/panel/in_flight.js';
 import {scaleOf, valueAt} from '../../web/viewer/panel/chart.js';
+import {columnsOf} from '../../web/viewer/panel/run_panel.js';
 import {agentsNamed} from '../../web/viewer/panel/search_panel.js';
 import {Progress} from '../../web/viewer/timeline/progress.js';
 import {Window} from '../../web/viewer/timeline/window.js';
+import {Run} from '../../web/viewer/state/run.js';
 import {Lens, View} from '../../web/viewer/view.js';
 import {makeRun} from './runs.mjs';
 
@@ -27,6 +29,18 @@ test('the camera keeps the point at which it zooms', () => {
   assert.ok(camera.scale <= 200);
   camera.centre(10, 20, 400, 300);
   assert.deepEqual(camera.toScreen(10, 20), {x: 200, y: 150});
+});
+
+test('all is shown where no controls are, and what was moved by hand is known', () => {
+  const camera = new Camera();
+  assert.equal(camera.isMoved, false);
+  for (const move of [() => camera.zoom(2, 0, 0), () => camera.move(1, 1), () => camera.centre(1, 1, 400, 400)]) {
+    camera.fit({right: 100, bottom: 50}, 440, 400, 50, 20);
+    assert.deepEqual([camera.toScreen(0, 0), camera.toScreen(100, 50)], [{x: 20, y: 115}, {x: 420, y: 315}]);
+    assert.equal(camera.isMoved, false);
+    move();
+    assert.equal(camera.isMoved, true);
+  }
 });
 
 test('one finger moves the map, two zoom it', () => {
@@ -63,6 +77,39 @@ test('words break between words only', () => {
 test('what is written on the map covers nothing else that is', () => {
   const box = (left, top) => ({left, top, width: 10, height: 4});
   assert.deepEqual([box(10, 0), box(9, 3), box(9, 4), box(-10, 0)].map((one) => isFree(one, [box(0, 0)])), [true, false, true, true]);
+});
+
+test('a text goes where there is room, else nowhere', () => {
+  const box = (left) => ({left, top: 0, width: 10, height: 4}), taken = [box(0)];
+  assert.deepEqual([placeFirst([box(5), box(12), box(30)], taken), placeFirst([box(5), box(20)], taken)], [1, -1]);
+  assert.deepEqual(taken, [box(0), box(12)]);
+});
+
+test('bubbles stay on the map and off its controls', () => {
+  const pen = new Proxy({measureText: (text) => ({width: 6 * text.length})}, {get: (known, name) => known[name] ?? (() => {}), set: () => true});
+  const boxOf = (x, y) => {
+    const taken = [];
+    drawWords(pen, 'good day', x, y, 4, taken, {width: 300, top: 40});
+    return taken.map(({left, top, width, height}) => [left >= 0, left + width <= 300, top >= 40, top + height < y]);
+  };
+  assert.deepEqual(boxOf(150, 100), [[true, true, true, true]]);
+  assert.deepEqual(boxOf(2, 100), [[true, true, true, true]]);
+  assert.deepEqual(boxOf(299, 60), [[true, true, true, false]]);  // below: above there are controls
+});
+
+test('people who sit alone are laid out by whom they read', () => {
+  const run = new Run(), map = {width: 3, height: 1, unit: 1, reads: [[1], [0], [], []]};
+  run.begin({manifest: {}, agents: [[4, 'a', 0, 0, ''], [5, 'b', 1, 0, ''], [6, 'c', 2, 0, ''], [7, 'd', 0, 0, '']]}, map);
+  const ground = new Ground(run), {spots} = layOut(map.reads);
+  assert.deepEqual([0, 1, 2].map((x) => ground.spotOf({x, y: 0})), spots.slice(0, 3));  // d's place is a's first
+  assert.equal(ground.textOf({x: 0, y: 0}), '');
+});
+
+test('a table of costs has no empty columns', () => {
+  const headsOf = (...rows) => columnsOf(rows).map(({head}) => head);
+  assert.deepEqual(headsOf(['act', 5, 0, 10, 5, null, 0.5]), ['calls', 'asked', 'answered', 'mean s']);
+  assert.deepEqual(headsOf(['act', 5, 0, 10, 5, 0.1, 0.5], ['say', 5, 1, 10, 5, 0.1, 0.5]), ['calls', 'failed', 'asked', 'answered', 'cost', 'mean s']);
+  assert.deepEqual(columnsOf([['act', 5, 1, 10, 6, 0.25, 0.5]]).map(({of}) => of(['act', 5, 1, 10, 6, 0.25, 0.5])), [5, 1, 10, 6, '0.25', '0.50']);
 });
 
 test('progress follows the calls of all sessions', () => {

@@ -22,7 +22,13 @@ function takeKey({key, ...link}) {
   useKey(sessionStorage.getItem('throng.key') ?? '');
 }
 
-async function askForKey() {
+// Once for all who want one now.
+let asking = null;
+function askForKey() { return asking ??= showKeyDialog().finally(() => { asking = null; }); }
+
+async function showKeyDialog() {
+  $('key-refused').hidden = !sessionStorage.getItem('throng.key');
+  $('key').value = '';
   $('ask-key').showModal();
   await new Promise((done) => $('ask-key').addEventListener('close', done, {once: true}));
   sessionStorage.setItem('throng.key', $('key').value);
@@ -35,19 +41,11 @@ class Side {
     this.run = new Run(number);
     this.lens = new Lens(this.run, view);
     this.map = new MapView($(number === 0 ? 'map' : 'map-beside'), this.run, this.lens, camera, handlers);
-    this.loader = new Loader(this.run, () => handlers.changed(this), handlers.said);
+    this.loader = new Loader(this.run, {changed: () => handlers.changed(this), said: handlers.said, askKey: askForKey});
   }
 
   async begin() {
-    while (true) {
-      try {
-        await this.loader.begin();
-        break;
-      } catch (error) {
-        if (!error.wantsKey) throw error;
-        await askForKey();
-      }
-    }
+    await this.loader.begin();
     this.map.begin();
   }
 }

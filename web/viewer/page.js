@@ -9,6 +9,7 @@ import {CallsPanel} from './panel/calls_panel.js';
 import {flightText} from './panel/in_flight.js';
 import {LogPanel} from './panel/log_panel.js';
 import {MindPanel} from './panel/mind_panel.js';
+import {Parting} from './panel/parting.js';
 import {Pause} from './panel/pause.js';
 import {PeoplePanel} from './panel/people_panel.js';
 import {RunPanel} from './panel/run_panel.js';
@@ -31,13 +32,13 @@ export class Page {
   #panels;
   #people;
   #pause;
+  #parting;
   #tabs;
   #film = new Film();
   #drawing = 0;
   #settling = 0;
   #taking = 0;
   #takes = 0;       // milliseconds that it took last to show what has come
-  #isFitted = false;
   #wished = null;   // a link's step that is not here yet
 
   constructor(sides, view, timeline) {
@@ -49,7 +50,7 @@ export class Page {
     this.#panels = {
       log: new LogPanel($('log'), this.run, handlers),
       calls: new CallsPanel({sum: $('calls-sum'), list: $('calls'), call: $('call')}, this.run, handlers.open),
-      mind: new MindPanel({recall: $('recall'), mind: $('mind'), interview: $('interview'), question: $('question'), answers: $('answers'),
+      mind: new MindPanel({recall: $('recall'), unknown: $('unknown'), mind: $('mind'), interview: $('interview'), question: $('question'), answers: $('answers'),
         thoughts: $('thoughts'), relations: $('relations')}, this.run, handlers),
       run: new RunPanel({facts: $('facts'), costs: $('costs'), charts: $('charts'), inject: $('inject'), what: $('inject-what'), step: $('inject-step'),
         said: $('inject-said')}, this.run),
@@ -57,6 +58,8 @@ export class Page {
     };
     this.#people = new PeoplePanel({box: $('people'), said: $('people-said'), list: $('people-questions')}, this.run, handlers.agent);
     this.#pause = new Pause($('pause-run'), $('pause-said'), this.run);
+    this.#parting = new Parting({button: $('parting'), mark: $('mark')}, sides.map(({run}) => run),
+      (agent, step) => this.#visit(this.run.places.get(agent) ?? view.agent, step, null));
     this.#tabs = new Tabs($('tabs'), () => this.#showPanels());
   }
 
@@ -69,6 +72,7 @@ export class Page {
     $('run').textContent = `${info.name}, ${agents.length} agents`;
     $('agent').replaceChildren(...agents.map(({name}, place) => element('option', {value: place}, name)));
     $('map-beside').hidden = this.#sides.length < 2;
+    if (this.#sides.length > 1) this.#nameMaps();
     $('live').hidden = this.run.isDone;
     this.#people.update();
     this.#pause.update();
@@ -77,12 +81,13 @@ export class Page {
     this.#listenToKeys();
     this.setAgent(0);
     this.#take(link);
-    if (this.#sides.length > 1) this.#findDifference();
+    this.#parting.update();
     requestAnimationFrame((now) => this.#tick(now, now));
   }
 
   // Something of a run has come. Ranges come faster than all of the page can be made of them.
   onData(side) {
+    this.#parting.update();
     if (side !== this.#sides[0]) return this.draw();
     this.#taking ||= setTimeout(() => this.#takeData(), side.run.loaded === 0 ? 0 : Math.max(GATHER_MS, 2 * this.#takes));
   }
@@ -97,8 +102,7 @@ export class Page {
     $('live').hidden = run.isDone;
     this.#people.update();
     this.#pause.update();
-    if (!this.#isFitted && !run.map) this.#fit();
-    this.#isFitted = run.isComplete;
+    if (!run.map) this.#refit();  // the ground is as large as where agents have been
     this.#timeline.update();
     this.#showLegend();
     if (this.#wished !== null && this.#wished <= run.loaded) this.setStep(this.#wished);
@@ -192,16 +196,17 @@ export class Page {
   }
 
   // Who is how far at this moment of the run.
-  #showStanding() {
+  #showStanding() { $('standing').textContent = $('standing').title = this.#standingText(); }
+
+  #standingText() {
     const {time} = this.#view, {progress} = this.#lens;
     if (time === null) {
       const answered = this.run.calls.length ? `${this.run.calls.length} calls in ${duration(progress.end)}` : 'no calls';
-      $('standing').textContent = [answered, flightText(this.run, this.run.openCalls())].filter((text) => text !== '').join('; ');
-      return;
+      return [answered, flightText(this.run, this.run.openCalls())].filter((text) => text !== '').join('; ');
     }
     const {least, most, ahead} = progress.standing(this.#lens.present(), time);
     const first = ahead.slice(0, MOST_AHEAD).filter(({step}) => step > least).map(({place, step}) => `${this.run.agents[place].name} +${step - least}`);
-    $('standing').textContent = `steps ${least} to ${most}, ${progress.inFlightAt(time)} calls in flight${first.length ? `; ahead: ${first.join(', ')}` : ''}`;
+    return `steps ${least} to ${most}, ${progress.inFlightAt(time)} calls in flight${first.length ? `; ahead: ${first.join(', ')}` : ''}`;
   }
 
   #showLegend() {
@@ -249,23 +254,16 @@ export class Page {
     this.draw();
   }
 
-  async #findDifference() {
-    const {difference} = await getJson('difference').catch((error) => ({difference: {step: 0, what: error.message, agent: null, name: ''}}));
-    $('parting').hidden = false;
-    if (!difference) {
-      $('parting').textContent = 'The runs do not differ.';
-      $('parting').disabled = true;
-      return;
+  #nameMaps() {
+    for (const [index, {run, map}] of this.#sides.entries()) {
+      map.title = run.info.journal.split('/').at(-1);
+      $(index === 0 ? 'map' : 'map-beside').ariaLabel = `Map of ${map.title}; arrow keys move it`;
     }
-    const {step, agent, name, what, a, b} = difference, last = Math.max(1, this.run.lastStep);
-    $('parting').textContent = step < 0 ? `They differ from the start: ${name}, ${what}` : `They part at step ${step}: ${name ? `${name}, ` : ''}${what}`;
-    $('parting').title = `${a}\n${b}`;
-    $('parting').onclick = () => this.#visit(this.run.places.get(agent) ?? this.#view.agent, Math.max(0, step), null);
-    $('mark').style.left = `${100 * Math.max(0, step) / last}%`;
-    $('mark').hidden = false;
   }
 
-  #fit() { this.#sides[0].map.fit(); }
+  get #coveredPixels() { return $('map-tools').offsetTop + $('map-tools').offsetHeight; }
+  #fit() { this.#sides[0].map.fit(this.#coveredPixels); }
+  #refit() { this.#sides[0].map.refit(this.#coveredPixels); }
 
   #toEnd() {
     if (this.#view.time !== null) this.setTime(this.#lens.progress.end);
@@ -360,7 +358,7 @@ export class Page {
     $('film').onclick = () => this.#record();
     $('open-help').onclick = () => $('help').showModal();
     new ResizeObserver(() => {
-      this.#fit();
+      this.#refit();
       this.draw();
     }).observe($('map'));
     window.addEventListener('hashchange', () => this.#take(readLink(location.hash)));

@@ -269,12 +269,28 @@ TEST_F(Imports, TiledMaps) {
   EXPECT_THAT(dropped.at("layers of pictures"), ElementsAre(Key("ground")));
   EXPECT_THAT(dropped.at("objects of the shape ellipse"), ElementsAre(Key("pond")));
   EXPECT_THAT(dropped.at("objects of the class camera"), ElementsAre(Key("start")));
-  EXPECT_THAT(dropped.at("tilesets in other files (their solid tiles are not known)"),
+  EXPECT_THAT(dropped.at("tilesets in files that are not there (their solid tiles are not known)"),
               ElementsAre(Key("walls.tsx")));
   EXPECT_EQ(Made("personas.json")[0]["home"], "lodge");
   // So that the embedded model, of a context of 1024, can give them.
   EXPECT_LT(Made("decisions.json")["plan"]["max_tokens"], 400);
   EXPECT_EQ(Import("garden.tmj").people, 25u);
+}
+
+// Tile 6 of the map is tile 1 of the tileset in the other file.
+TEST_F(Imports, TilesetsInFilesOfTheirOwn) {
+  Json map = Json::parse(Read("garden.tmj"));
+  map["layers"][0]["data"][20 * 15] = 6;
+  Write("garden.tmj", map.dump());
+  Write(
+      "walls.tsx",
+      R"(<tileset><tile id="1"><properties><property name="collides" value="true"/></properties></tile></tileset>)");
+  EXPECT_FALSE(Import("garden.tmj")
+                   .Dropped()
+                   .contains("tilesets in files that are not there (their solid tiles are not known)"));
+  EXPECT_THAT(Made("map.json")["walls"], Contains(Json({0, 15, 1, 1})));
+  Write("walls.tsx", "{}");
+  EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr("walls.tsx: this is no tileset of Tiled"));
 }
 
 TEST_F(Imports, TiledMapsWithoutPlacesAreRefusedWithWhatIsMissing) {
@@ -354,6 +370,18 @@ TEST_F(Imports, TablesOfPeople) {
   EXPECT_EQ(Made("personas.json")[0]["job"], "nurse");
   EXPECT_EQ(Made("personas.json")[0]["about"], "income: 2400");
   EXPECT_EQ(Made("personas.json")[1]["sleep_hour"], 7);
+}
+
+// None of the two is lost.
+TEST_F(Imports, ColumnsThatMeanTheSame) {
+  Write("twice.csv", "name,full_name,job,job\nAnn,Ann Berg,baker,singer\n");
+  const ImportReport report = Import("twice.csv");
+  const Json ann = Made("personas.json")[0];
+  EXPECT_EQ(ann["name"], "Ann");
+  EXPECT_EQ(ann["job"], "baker");
+  EXPECT_EQ(ann["about"], "full_name: Ann Berg. job: singer");
+  EXPECT_THAT(report.Changed().at("columns that became part of the description"),
+              ElementsAre(Key("full_name"), Key("job")));
 }
 
 TEST_F(Imports, ProfilesOfOasis) {

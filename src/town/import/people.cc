@@ -74,7 +74,7 @@ void AddAbout(DraftPerson& person, const std::string& text) {
   person.about += text;
 }
 
-// False if a person has no such column.
+// False if a person has no such column, or has it from an earlier one.
 bool SetColumn(DraftPerson& person, const PersonRow& row, const std::string& name, const std::string& column,
                const std::string& value) {
   std::string* const text = column == "name"        ? &person.name
@@ -83,6 +83,7 @@ bool SetColumn(DraftPerson& person, const PersonRow& row, const std::string& nam
                             : column == "home"      ? &person.home
                                                     : nullptr;
   if (text != nullptr) {
+    if (!text->empty()) return false;
     *text = value;
   } else if (column == "age") {
     person.age = ToNumber(row, name, value);

@@ -2,15 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text/trim.h"
 #include "town/import/tiled_layers.h"
+#include "town/import/tiled_tilesets.h"
 
 namespace throng::town {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr uint32_t kTileBits = 0x0FFFFFFF;  // the upper ones say how a tile is turned
 
@@ -22,24 +27,6 @@ std::string Lower(std::string text) {
 std::string TextOf(const JsonView& object, const char* key) {
   const std::optional<JsonView> value = object.Find(key);
   return value ? value->Text(0, 1000) : "";
-}
-
-// The value of one of an element's own properties.
-std::optional<JsonView> Property(const JsonView& element, std::string_view name) {
-  const std::optional<JsonView> list = element.Find("properties");
-  if (!list) return std::nullopt;
-  for (const JsonView& property : list->Items(0, 1000)) {
-    if (property.At("name").Text(0, 1000) == name) return property.At("value");
-  }
-  return std::nullopt;
-}
-
-bool Collides(const JsonView& element) {
-  for (const char* name : {"collides", "collision", "solid"}) {
-    const std::optional<JsonView> value = Property(element, name);
-    if (value && value->Bool()) return true;
-  }
-  return false;
 }
 
 bool IsCollisionName(const std::string& name) {
@@ -55,7 +42,9 @@ struct Spot {
 
 class TiledMap {
  public:
-  TiledMap(const JsonView& map, ImportReport& report) : report_(report) {
+  // folder: from where files are that the map names.
+  TiledMap(const JsonView& map, fs::path folder, ImportReport& report)
+      : folder_(std::move(folder)), report_(report) {
     ReadSize(map);
     if (!map.GetProblems().Empty()) return;
     ReadTilesets(map);
@@ -83,15 +72,19 @@ class TiledMap {
     if (!tilesets) return;
     for (const JsonView& tileset : tilesets->Items(0, 1000)) {
       const auto first = static_cast<uint32_t>(tileset.At("firstgid").Int(1, kTileBits));
-      if (tileset.Find("source"))
-        report_.Drop("tilesets in other files (their solid tiles are not known)", TextOf(tileset, "source"));
-      const std::optional<JsonView> tiles = tileset.Find("tiles");
-      if (!tiles) continue;
-      for (const JsonView& tile : tiles->Items(0, 100000)) {
-        const auto id = static_cast<uint32_t>(tile.At("id").Int(0, kTileBits));
-        if (Collides(tile)) solid_tiles_.insert(first + id);
-      }
+      for (const uint32_t id : SolidTilesIn(tileset)) solid_tiles_.insert(first + id);
     }
+  }
+
+  // Of a tileset in the map, or in a file beside it.
+  std::set<uint32_t> SolidTilesIn(const JsonView& tileset) {
+    if (!tileset.Find("source")) return SolidTilesOf(tileset);
+    const std::string source = TextOf(tileset, "source");
+    const std::string path = (folder_ / source).lexically_normal();
+    std::error_code ignored;  // such as of a name that no file can have
+    if (fs::exists(path, ignored)) return SolidTilesOfFile(path, tileset.GetProblems());
+    report_.Drop("tilesets in files that are not there (their solid tiles are not known)", source);
+    return {};
   }
 
   void ReadLayers(const JsonView& parent) {
@@ -136,6 +129,11 @@ class TiledMap {
     for (const char* shape : {"point", "ellipse", "polygon", "polyline", "text", "template", "gid"}) {
       if (!object.Find(shape)) continue;
       report_.Drop(fmt::format("objects of the shape {}", shape), name);
+      return;
+    }
+    const std::optional<JsonView> rotation = object.Find("rotation");
+    if (rotation && rotation->Number(-1e9, 1e9) != 0) {
+      report_.Drop("objects that are rotated", name);
       return;
     }
     if (name.empty() || (!type.empty() && type != "place" && type != "home")) {
@@ -208,6 +206,7 @@ class TiledMap {
     }
   }
 
+  const fs::path folder_;
   ImportReport& report_;
   DraftGround ground_;
   TiledArea area_;
@@ -223,7 +222,8 @@ class TiledMap {
 const char* const kTiledParts =
     "  Orthogonal maps; layers in CSV or in base64, also with zlib or gzip. An infinite map is the box\n"
     "  around its chunks. A layer named collision, collisions, walls or blocked, or with the property\n"
-    "  collides: all its tiles are wall; in other layers, those whose tileset gives them this property.\n"
+    "  collides: all its tiles are wall; in other layers, those whose tileset, in the map or in a file of\n"
+    "  its own (.tsj, .tsx), gives them this property.\n"
     "  Rectangles of objects, of the class place (or none) and home: their places, with the properties\n"
     "  activities (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out:\n"
     "  pictures, other shapes.\n";
@@ -234,7 +234,7 @@ bool IsTiled(const Json& json) {
 
 DraftGround ReadTiled(const Json& json, const std::string& path, ImportReport& report) {
   Problems problems;
-  TiledMap map(JsonView(&json, path, problems), report);
+  TiledMap map(JsonView(&json, path, problems), fs::path(path).parent_path(), report);
   problems.ThrowFirst();
   report.form = "Tiled";
   DraftGround ground = map.Take();

@@ -6,15 +6,18 @@ export class Camera {
   scale = 6;
   x = 0;
   y = 0;
+  isMoved = false;  // since all was shown
 
   toScreen(x, y) { return {x: x * this.scale + this.x, y: y * this.scale + this.y}; }
   toMap(x, y) { return {x: (x - this.x) / this.scale, y: (y - this.y) / this.scale}; }
 
-  // Shows all of a rectangle of tiles from 0,0 on a screen of this size.
-  fit({right, bottom}, width, height) {
-    this.scale = Math.min(MOST_SCALE, Math.max(LEAST_SCALE, Math.min(width / right, height / bottom)));
-    this.x = (width - right * this.scale) / 2;
-    this.y = (height - bottom * this.scale) / 2;
+  // Shows all of a rectangle of tiles from 0,0 on a screen of this size, of which `top` pixels above, `side` on both sides and below are left free.
+  fit({right, bottom}, width, height, top = 0, side = 0) {
+    const room = {width: width - 2 * side, height: height - top - side};
+    this.scale = Math.min(MOST_SCALE, Math.max(LEAST_SCALE, Math.min(room.width / right, room.height / bottom)));
+    this.x = side + (room.width - right * this.scale) / 2;
+    this.y = top + (room.height - bottom * this.scale) / 2;
+    this.isMoved = false;
   }
 
   // The point of the map at this point of the screen stays there.
@@ -23,16 +26,19 @@ export class Camera {
     this.x = x - (x - this.x) * real;
     this.y = y - (y - this.y) * real;
     this.scale = scale;
+    this.isMoved = true;
   }
 
   move(right, down) {
     this.x += right;
     this.y += down;
+    this.isMoved = true;
   }
 
   centre(x, y, width, height) {
     this.x = width / 2 - x * this.scale;
     this.y = height / 2 - y * this.scale;
+    this.isMoved = true;
   }
 }
 

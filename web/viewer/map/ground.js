@@ -2,30 +2,34 @@
 
 import {theme} from '../theme.js';
 import {layOut} from './layout.js';
-import {isFree} from './words.js';
+import {placeFirst} from './words.js';
 
 const TILE = {'#': '#6b5d52', '~': '#5b9bd5', 'T': '#3d7a3d', 'o': '#b08d57', '+': '#d9b26f', '=': '#c9c2b4', ',': '#ece3d0', '.': '#9cc78a'};
 const MOST_LINES = 1000;  // nodes of a network whose lines are all drawn
-const NAMES_FROM = 3;     // pixels per tile
+const NAMES_FROM = 2;     // pixels per tile
 const NAME = 12;          // pixels
 
 export class Ground {
   #run;
   #picture = null;  // of a town, one pixel per tile
-  #layout = null;   // of a network
+  #layout = null;   // of a network, or of those who read each other and sit alone
+  #lines = [];      // by node: those that it reads
+  #nodes = null;    // by place, 'x,y': the node there; null: x is
 
   constructor(run) {
     this.#run = run;
     const {map} = run;
     if (map?.rows) this.#picture = paint(map);
-    if (map?.follows?.length) this.#layout = layOut(map.follows);
+    if (map?.reads) this.#nodes = new Map(run.agents.map(({xs, ys}, place) => [`${xs.at(0)},${ys.at(0)}`, place]).reverse());  // of several, the first
+    this.#lines = map?.follows ?? map?.reads ?? [];
+    if (this.#lines.length) this.#layout = layOut(this.#lines);
   }
 
-  get isNetwork() { return this.#layout !== null; }
+  #nodeAt({x, y}) { return this.#nodes ? this.#nodes.get(`${x},${y}`) : x; }
 
   // The middle of what is at a position, in tiles: metres on a plane.
   spotOf({x, y}) {
-    if (this.#layout) return this.#layout.spots[x] ?? {x: 0, y: 0};
+    if (this.#layout) return this.#layout.spots[this.#nodeAt({x, y})] ?? {x: 0, y: 0};
     const unit = this.#run.map?.unit ?? 1;
     return unit === 1 ? {x: x + 0.5, y: y + 0.5} : {x: x / unit, y: y / unit};
   }
@@ -78,31 +82,34 @@ export class Ground {
       pen.fillStyle = theme.tileDim;
       pen.fillRect(0, 0, right * scale, bottom * scale);
     }
-    if (scale <= NAMES_FROM) return;
+  }
+
+  // Writes the names of places. Returns their rectangles on the screen.
+  drawNames(pen, camera) {
     const taken = [];
-    for (const [x, y] of copies) this.#namePlaces(pen, scale, x, y, taken);
+    if (!this.#picture || camera.scale <= NAMES_FROM) return taken;
+    for (const [x, y] of this.#run.map.copies ?? [[0, 0]]) this.#namePlaces(pen, camera, x, y, taken);
+    return taken;
   }
 
   // A name that would cover another one is left out until the map is larger; those of large places come first.
-  #namePlaces(pen, scale, left, top, taken) {
+  #namePlaces(pen, camera, left, top, taken) {
     pen.font = `600 ${NAME}px system-ui, sans-serif`;
     pen.textAlign = 'center';
     const places = [...this.#run.map.places ?? []].sort((a, b) => b.width * b.height - a.width * a.height);
     for (const {name, x, y, width, height} of places) {
-      const middle = {x: (left + x + width / 2) * scale, y: (top + y + height / 2) * scale + 4}, long = pen.measureText(name).width;
-      const box = {left: middle.x - long / 2, top: middle.y - NAME, width: long, height: NAME + 2};
-      if (!isFree(box, taken)) continue;
-      taken.push(box);
-      write(pen, name, middle.x, middle.y, theme.pale);
+      const middle = camera.toScreen(left + x + width / 2, top + y + height / 2), long = pen.measureText(name).width;
+      const box = {left: middle.x - long / 2, top: middle.y + 4 - NAME, width: long, height: NAME + 2};
+      if (placeFirst([box], taken) === 0) write(pen, name, middle.x, middle.y + 4, theme.pale);
     }
   }
 
   // Who reads whom.
   #drawLines(pen, scale, chosen) {
-    const {spots} = this.#layout, {follows} = this.#run.map;
+    const {spots} = this.#layout;
     const lines = (node) => {
       pen.beginPath();
-      for (const other of follows[node] ?? []) {
+      for (const other of this.#lines[node] ?? []) {
         if (!spots[other]) continue;
         pen.moveTo(spots[node].x * scale, spots[node].y * scale);
         pen.lineTo(spots[other].x * scale, spots[other].y * scale);
@@ -114,7 +121,7 @@ export class Ground {
     if (spots.length <= MOST_LINES) spots.forEach((_, node) => lines(node));
     pen.strokeStyle = theme.accent;
     pen.lineWidth = 2;
-    if (chosen) lines(chosen.x);
+    if (chosen) lines(this.#nodeAt(chosen));
   }
 }
 

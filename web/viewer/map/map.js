@@ -3,14 +3,17 @@
 import {colourOf, theme} from '../theme.js';
 import {Fingers} from './camera.js';
 import {Ground, write} from './ground.js';
-import {drawWords} from './words.js';
+import {drawWords, isFree, placeFirst} from './words.js';
 
-const MOST_NAMED = 100;     // agents whose names and words are all drawn
-const NAMED_FROM = 3;       // pixels per tile
+const MOST_NAMED = 100;     // agents in sight whose names and words are drawn
+const NAMED_FROM = 2;       // pixels per tile
 const VALUES_FROM = 15;     // pixels per tile from which on values of cells are written
-const SPEECH_STEPS = 30;    // how long words stay on the map
+const SPEECH_STEPS = 30;    // how long words stay on the map, where steps are moments of a day
+const LONE_STEPS = 2;       // and where they are not
 const TRAIL_STEPS = 120;
 const PICK_PIXELS = 15;
+const NAME = 11, LINE = 12;  // pixels
+const FREE = 18;            // pixels around all that is shown, for dots and names at the edge
 const PAN_PIXELS = 60;
 export const ZOOM = 1.25;  // of one press
 
@@ -20,6 +23,8 @@ export class MapView {
   #canvas;
   #camera;
   #ground = null;
+  #covered = 0;  // pixels above, by controls
+  title = '';  // written below the map, where it is not the only one
 
   // view: a Lens; camera: shared by maps that move together; picked(place): an agent was clicked.
   constructor(canvas, run, view, camera, {picked, moved}) {
@@ -35,7 +40,16 @@ export class MapView {
   get ground() { return this.#ground; }
   get #size() { return [this.#canvas.clientWidth, this.#canvas.clientHeight]; }
 
-  fit() { this.#camera.fit(this.#ground.bounds(), ...this.#size); }
+  // Shows all; `top` pixels are covered by controls.
+  fit(top) {
+    this.#covered = top;
+    this.#camera.fit(this.#ground.bounds(), ...this.#size, top, FREE);
+  }
+
+  // The same, unless somebody has moved the map since.
+  refit(top) {
+    if (!this.#camera.isMoved) this.fit(top);
+  }
 
   zoom(factor) { this.#camera.zoom(factor, this.#size[0] / 2, this.#size[1] / 2); }
 
@@ -64,26 +78,61 @@ export class MapView {
     pen.setTransform(ratio, 0, 0, ratio, x * ratio, y * ratio);
     pen.imageSmoothingEnabled = false;
     this.#ground.draw(pen, scale, agents[view.agent] && this.#run.stateAt(view.agent, view.stepOf(view.agent)));
-    this.#drawCells(pen, scale);
-    const shown = agents.map((_, place) => place).filter((place) => this.#run.isPresent(place, view.stepOf(place)));
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const places = this.#ground.drawNames(pen, this.#camera), cells = this.#drawCells(pen);
     if (view.trails && agents[view.agent]) this.#drawTrail(pen);
     this.#drawClusters(pen);
-    this.#drawAgents(pen, shown);
+    const points = this.#inSight();
+    this.#drawAgents(pen, points);
+    const isNamed = scale > NAMED_FROM && points.size <= MOST_NAMED, taken = [...points].map(([place, point]) => this.#boxOf(place, point));
+    for (const [place, point] of points) {
+      if (isNamed || place === view.agent) this.#drawName(pen, place, point, taken, places);
+    }
+    if (scale >= VALUES_FROM) for (const cell of cells) this.#drawValue(pen, cell, taken);
+    if (isNamed && view.words) this.#drawWords(pen, points);
+    this.#drawTitle(pen, height);
   }
 
-  #drawCells(pen, scale) {
+  // Where those are who are there and on the screen: place -> point, the agent's first.
+  #inSight() {
+    const {agents} = this.#run, view = this.#view, [width, height] = this.#size, points = new Map();
+    const others = agents.map((_, place) => place).filter((place) => place !== view.agent);
+    for (const place of agents[view.agent] ? [view.agent, ...others] : others) {
+      if (!this.#run.isPresent(place, view.stepOf(place))) continue;
+      const point = this.pointOf(place), radius = this.#radiusOf(place);
+      if (point.x > -radius && point.x < width + radius && point.y > -radius && point.y < height + radius) points.set(place, point);
+    }
+    return points;
+  }
+
+  // Returns those in sight that hold something: [{x, y, value}], x and y being the middle of their lower edge.
+  #drawCells(pen) {
+    const {scale} = this.#camera, [width, height] = this.#size, cells = [];
     for (const key of this.#run.cells.keys()) {
       const value = this.#run.cellAt(key, this.#view.step);
       if (!value) continue;
-      const [x, y] = key.split(',').map(Number), spot = this.#ground.spotOf({x, y});
+      const [column, row] = key.split(',').map(Number), spot = this.#ground.spotOf({x: column, y: row});
+      const {x, y} = this.#camera.toScreen(spot.x, spot.y);
+      if (x < -scale || x > width + scale || y < -scale || y > height + scale) continue;
       pen.fillStyle = `hsl(${hueOf(value)} 80% 55% / 60%)`;
-      pen.fillRect((spot.x - 0.5) * scale, (spot.y - 0.5) * scale, scale, scale);
-      if (scale < VALUES_FROM) continue;
-      pen.font = '10px system-ui, sans-serif';
-      pen.textAlign = 'center';
-      write(pen, value, spot.x * scale, (spot.y + 0.5) * scale + 9, theme.text);
+      pen.fillRect(x - scale / 2, y - scale / 2, scale, scale);
+      cells.push({x, y: y + scale / 2, value});
     }
+    return cells;
+  }
+
+  // Where it covers nothing of `taken`, to which it is added.
+  #drawValue(pen, {x, y, value}, taken) {
+    pen.font = '10px system-ui, sans-serif';
+    pen.textAlign = 'center';
+    const width = pen.measureText(value).width;
+    if (placeFirst([{left: x - width / 2, top: y, width, height: NAME}], taken) === 0) write(pen, value, x, y + 9, theme.text);
+  }
+
+  #drawTitle(pen, height) {
+    pen.font = '12px system-ui, sans-serif';
+    pen.textAlign = 'left';
+    if (this.title) write(pen, this.title, 8, height - 8, theme.text);
   }
 
   #drawTrail(pen) {
@@ -121,12 +170,21 @@ export class MapView {
     pen.setLineDash([]);
   }
 
-  #radiusOf(place) { return Math.max(3, this.#camera.scale * 0.7) * (place === this.#view.agent ? 1.4 : 1); }
+  // Large enough to be seen; of a tile that is larger, what lets neighbours be told apart.
+  #radiusOf(place) {
+    const {scale} = this.#camera;
+    return Math.max(3, Math.min(4.5, scale * 0.7), scale * 0.42) * (place === this.#view.agent ? 1.4 : 1);
+  }
 
-  #drawAgents(pen, shown) {
-    const {agents} = this.#run, view = this.#view, named = this.#camera.scale > NAMED_FROM && agents.length <= MOST_NAMED;
-    const points = new Map(shown.map((place) => [place, this.pointOf(place)]));
-    for (const [place, {x, y}] of points) {
+  #boxOf(place, {x, y}) {
+    const radius = this.#radiusOf(place);
+    return {left: x - radius, top: y - radius, width: 2 * radius, height: 2 * radius};
+  }
+
+  // The agent is drawn last.
+  #drawAgents(pen, points) {
+    const {agents} = this.#run, view = this.#view;
+    for (const [place, {x, y}] of [...points].reverse()) {
       const isChosen = place === view.agent;
       pen.beginPath();
       pen.arc(x, y, this.#radiusOf(place), 0, 2 * Math.PI);
@@ -137,20 +195,35 @@ export class MapView {
       pen.stroke();
       if (view.isWaiting(place)) this.#drawWaiting(pen, place, x, y);
     }
+  }
+
+  // Below the agent, above, beside or aslant: where it covers neither an agent nor a name of `taken`, to which it is added, and, if there is such a
+  // place, no name of a place. Where there is none, a name is left out until the map is larger.
+  #drawName(pen, place, {x, y}, taken, places) {
+    const {name} = this.#run.agents[place], view = this.#view, isChosen = place === view.agent, lead = view.leadOf(place);
+    pen.font = `${isChosen ? '600 ' : ''}${NAME}px system-ui, sans-serif`;
     pen.textAlign = 'center';
+    const width = pen.measureText(name).width + 2, height = lead > 0 ? 2 * LINE : LINE, apart = this.#radiusOf(place) + 1;
+    const aslant = apart * Math.SQRT1_2, rights = [aslant, -aslant - width], belows = [aslant, -aslant - height];
+    const boxes = [[-width / 2, apart], [-width / 2, -apart - height], [apart, -height / 2], [-apart - width, -height / 2],
+      ...rights.flatMap((right) => belows.map((below) => [right, below]))]
+      .map(([right, below]) => ({left: x + right, top: y + below, width, height})).filter(({top}, index) => index === 0 || top >= this.#covered);
+    const besidePlaces = boxes.filter((box) => isFree(box, places)), choice = [...besidePlaces, ...boxes];
+    let box = choice[placeFirst(choice, taken)];
+    if (!box && isChosen) taken.push(box = boxes[0]);
+    if (!box) return;
+    const middle = box.left + width / 2, line = box.top + LINE - 2;
+    write(pen, name, middle, line, theme.text);
+    if (lead > 0) write(pen, `+${lead}`, middle, line + LINE, theme.ahead);
+  }
+
+  // The agent's first, which so has room; the others' do not cover it.
+  #drawWords(pen, points) {
+    const {agent} = this.#view, taken = points.has(agent) ? [this.#boxOf(agent, points.get(agent))] : [];
+    const steps = this.#run.clock.isKnown ? SPEECH_STEPS : LONE_STEPS, room = {width: this.#size[0], top: this.#covered};
     for (const [place, {x, y}] of points) {
-      const isChosen = place === view.agent, lead = view.leadOf(place);
-      if (!isChosen && !named) continue;
-      pen.font = `${isChosen ? '600 ' : ''}11px system-ui, sans-serif`;
-      const below = y + this.#radiusOf(place) + 11;
-      write(pen, agents[place].name, x, below, theme.text);
-      if (lead > 0) write(pen, `+${lead}`, x, below + 12, theme.ahead);
-    }
-    if (!named || !view.words) return;
-    const taken = [];  // rectangles of bubbles; the chosen agent's comes first
-    for (const place of shown.sort((a, b) => (b === view.agent) - (a === view.agent))) {
-      const words = this.#run.wordsOf(place, view.stepOf(place), SPEECH_STEPS), {x, y} = points.get(place);
-      if (words) drawWords(pen, words, x, y, this.#radiusOf(place), taken);
+      const words = this.#run.wordsOf(place, this.#view.stepOf(place), steps);
+      if (words) drawWords(pen, words, x, y, this.#radiusOf(place), taken, room);
     }
   }
 

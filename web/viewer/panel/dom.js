@@ -17,6 +17,9 @@ export function drawing(tag, fields = {}, ...children) { return add(document.cre
 
 export function button(text, onclick, fields = {}) { return element('button', {type: 'button', onclick, ...fields}, text); }
 
+// The items of a list, or one that says that there are none.
+export function itemsOr(none, items) { return items.length ? items : [element('li', {class: 'later'}, none)]; }
+
 // rows: of texts and numbers.
 export function table(head, rows) {
   return element('table', {},

@@ -1,7 +1,7 @@
 // What the agent did, said and heard, as a list; what is yet to come at this step is pale.
 
 import {logOf} from '../state/log.js';
-import {button, element} from './dom.js';
+import {button, element, itemsOr} from './dom.js';
 
 const MOST_SHOWN = 500;  // entries around the step
 
@@ -34,7 +34,7 @@ export class LogPanel {
   #fill(step) {
     const next = this.#log.findIndex((entry) => entry.step > step), middle = next < 0 ? this.#log.length : next;
     this.#first = Math.max(0, Math.min(middle - (MOST_SHOWN >> 1), this.#log.length - MOST_SHOWN));
-    this.#list.replaceChildren(...this.#log.slice(this.#first, this.#first + MOST_SHOWN).map((entry) => this.#itemOf(entry)));
+    this.#list.replaceChildren(...itemsOr('The journal has no events of this agent.', this.#log.slice(this.#first, this.#first + MOST_SHOWN).map((entry) => this.#itemOf(entry))));
   }
 
   #itemOf({step, kind, text, who, call, place}) {

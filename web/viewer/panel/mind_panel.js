@@ -3,7 +3,7 @@
 
 import {getJson, post} from '../state/api.js';
 import {relationsOf} from '../state/log.js';
-import {button, element} from './dom.js';
+import {button, element, itemsOr} from './dom.js';
 
 const THOUGHTS = ['reflect', 'plan'];
 
@@ -14,7 +14,7 @@ export class MindPanel {
   #agent;
   #recalled = '';
 
-  // page: {recall, mind, interview, question, answers, thoughts, relations} elements; go(step), and agent(place): it is chosen.
+  // page: {recall, unknown, mind, interview, question, answers, thoughts, relations} elements; go(step), and agent(place): it is chosen.
   constructor(page, run, {go, agent}) {
     this.#page = page;
     this.#run = run;
@@ -25,6 +25,7 @@ export class MindPanel {
   show(log, place, step) {
     const {clock, agents, info} = this.#run, name = `${place} ${step}`;
     this.#page.recall.parentElement.hidden = !info.has_minds;
+    this.#page.unknown.hidden = info.has_minds;
     this.#page.recall.onclick = () => this.#recall(place, step, name);
     this.#page.interview.hidden = !info.may_interview;
     this.#page.interview.onsubmit = (event) => {
@@ -33,10 +34,10 @@ export class MindPanel {
     };
     if (this.#recalled !== name) this.#page.mind.replaceChildren();
     const thoughts = log.filter(({kind, step: made}) => THOUGHTS.includes(kind) && made <= step);
-    this.#page.thoughts.replaceChildren(...thoughts.map(({kind, text, step: made}) => element('li', {},
-      button(clock.timeOf(made), () => this.#go(made), {class: 'time', 'aria-label': `go to step ${made}`}), element('em', {}, kind), text)));
-    this.#page.relations.replaceChildren(...relationsOf(log, place, step).map(({place: other, lines, step: last}) => element('li', {},
-      button(agents[other].name, () => this.#agent(other)), ` said ${lines} line${lines > 1 ? 's' : ''}, the last at ${clock.timeOf(last)}`)));
+    this.#page.thoughts.replaceChildren(...itemsOr('None yet.', thoughts.map(({kind, text, step: made}) => element('li', {},
+      button(clock.timeOf(made), () => this.#go(made), {class: 'time', 'aria-label': `go to step ${made}`}), element('em', {}, kind), text))));
+    this.#page.relations.replaceChildren(...itemsOr('Nobody yet.', relationsOf(log, place, step).map(({place: other, lines, step: last}) => element('li', {},
+      button(agents[other].name, () => this.#agent(other)), ` said ${lines} line${lines > 1 ? 's' : ''}, the last at ${clock.timeOf(last)}`))));
   }
 
   // Answers stay, the latest first, whoever is shown meanwhile.

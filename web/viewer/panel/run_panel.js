@@ -5,7 +5,6 @@ import {chart} from './chart.js';
 import {element, facts, money, table} from './dom.js';
 import {flightTable, flightText} from './in_flight.js';
 
-const HEAD = ['calls', 'failed', 'asked', 'answered', 'cost', 'mean s'];
 
 export class RunPanel {
   #run;
@@ -53,17 +52,18 @@ export class RunPanel {
         ['Seed', manifest.seed], ['Hash', manifest.hash], ['Program', manifest.program]]),
       ...flightTable(this.#run, open),
       element('h2', {}, 'Sessions'),
-      table(['begun (UTC)', 'ended', 'outcome'], info.sessions.map(([, begun, ended, outcome]) => [begun, ended || 'not yet', outcome])),
+      table(['begun (UTC)', 'ended', 'outcome'], info.sessions.map(([, begun, ended, outcome]) => [timeText(begun), timeText(ended) || 'not yet', outcome])),
       ...(info.interventions.length ? [element('h2', {}, 'From outside'), table(['when', 'what'],
         info.interventions.map(([, step, what]) => [step < 0 ? 'to come' : clock.timeOf(step), what]))] : []));
   }
 
   #showCosts({functions, agents}) {
-    const rows = (list) => list.map(([name, calls, failed, prompt, output, cost, mean]) => [name, calls, failed, prompt, output, money(cost), mean.toFixed(2)]);
+    const columns = columnsOf(functions), tableOf = (title, list) => table([title, ...columns.map(({head}) => head)],
+      list.map((row) => [row[0], ...columns.map(({of}) => of(row))]));
     const most = [...agents].sort((a, b) => b[3] + b[4] - a[3] - a[4]).slice(0, 20);
-    this.#page.costs.replaceChildren(table(['kind', ...HEAD], rows(functions)),
+    this.#page.costs.replaceChildren(tableOf('kind', functions),
       element('h3', {}, agents.length > most.length ? `The ${most.length} agents with most tokens` : 'By agent'),
-      table(['agent', ...HEAD], rows(most)));
+      tableOf('agent', most));
   }
 
   async #inject() {
@@ -77,3 +77,14 @@ export class RunPanel {
     }
   }
 }
+
+// What api/costs says of a kind of calls: without columns that are empty for all.
+export function columnsOf(functions) {
+  const hasFailed = functions.some(([, , failed]) => failed > 0), hasCost = functions.some(([, , , , , cost]) => cost !== null);
+  return [{head: 'calls', of: ([, calls]) => calls}, hasFailed && {head: 'failed', of: ([, , failed]) => failed},
+    {head: 'asked', of: ([, , , prompt]) => prompt}, {head: 'answered', of: ([, , , , output]) => output},
+    hasCost && {head: 'cost', of: ([, , , , , cost]) => money(cost)}, {head: 'mean s', of: (row) => row[6].toFixed(2)}].filter(Boolean);
+}
+
+// "2026-01-31T09:30:00Z" without its letters.
+function timeText(utc) { return utc.replace('T', ' ').replace('Z', ''); }

@@ -12,12 +12,15 @@ export class Loader {
   #run;
   #changed;
   #said;
+  #askKey;
 
-  // changed(): something is new; said(error): an ApiError that passes, or null when it has passed.
-  constructor(run, changed, said) {
+  // changed(): something is new; said(error): an ApiError that passes, or null when it has passed; askKey(): returns when there is another
+  // key to try.
+  constructor(run, {changed, said, askKey}) {
     this.#run = run;
     this.#changed = changed;
     this.#said = said;
+    this.#askKey = askKey;
   }
 
   get #fields() { return {run: this.#run.number}; }
@@ -44,7 +47,7 @@ export class Loader {
     }
   }
 
-  // What a server that starts again, or a network, will give later.
+  // What a server that starts again, perhaps with another key, or a network will give later.
   async #insist(ask) {
     for (let ms = POLL_MS; ; ms = Math.min(2 * ms, MOST_WAIT_MS)) {
       try {
@@ -52,7 +55,12 @@ export class Loader {
         this.#said(null);
         return reply;
       } catch (error) {
-        if (!(error instanceof ApiError) || (error.status > 0 && error.status < 500)) throw error;
+        if (!(error instanceof ApiError)) throw error;
+        if (error.wantsKey) {
+          await this.#askKey();
+          continue;
+        }
+        if (error.status > 0 && error.status < 500) throw error;
         this.#said(error);
         await wait(ms);
       }

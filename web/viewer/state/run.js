@@ -6,6 +6,7 @@ import {Column} from './column.js';
 import {readPositions} from './positions.js';
 
 const HEARD_WITHIN = 4;  // tiles between a speaker and those who hear
+const SPOKEN = ['say', 'post'];  // kinds of events whose words are on the map
 const GUESS_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'session', 'used'];
 const OPEN_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'isGuess', 'isQueued', 'server'];
 const CALL_FIELDS = ['step', 'agent', 'call', 'function', 'finish', 'prompt', 'cached', 'output', 'cost', 'issued', 'arrived', 'session'];
@@ -15,7 +16,7 @@ export class Run {
   info = null;       // the reply of api/run
   map = null;        // the reply of api/map; null: there is none
   clock = new Clock();
-  agents = [];       // {id, name, steps, xs, ys, statuses: columns of changes, presence: [{step, present}], says: [event]}
+  agents = [];       // {id, name, steps, xs, ys, statuses: columns of changes, presence: [{step, present}], says: [event of SPOKEN]}
   places = new Map();  // id -> place
   statusTexts = [];
   #statusNumbers = new Map();
@@ -83,7 +84,7 @@ export class Run {
       if (place === undefined) continue;
       const event = {step, place, kind, text, call};
       this.events.push(event);
-      if (kind === 'say') this.agents[place].says.push(event);
+      if (SPOKEN.includes(kind)) this.agents[place].says.push(event);
     }
     this.told = to;
   }

@@ -86,6 +86,7 @@ export class Timeline {
     this.#drawSessions(pen);
     pen.restore();
     this.#drawAxes(pen);
+    if (this.#lens.progress.end === 0) this.#drawNothing(pen);
     return this.#picture.canvas;
   }
 
@@ -234,7 +235,7 @@ export class Timeline {
     pen.font = '10px system-ui, sans-serif';
     pen.fillStyle = theme.pale;
     pen.textAlign = 'right';
-    pen.fillText(`${this.#mostInFlight} calls`, LEFT - 3, 9);
+    pen.fillText(`${this.#mostInFlight} call${this.#mostInFlight === 1 ? '' : 's'}`, LEFT - 3, 9);
     if (this.kind === 'progress') {
       pen.fillText(this.#shortTimeOf(this.#run.steps), LEFT - 3, FLIGHT + 12);
       pen.fillText(this.#shortTimeOf(0), LEFT - 3, this.#height - BOTTOM);
@@ -253,6 +254,13 @@ export class Timeline {
     pen.fillText(duration(this.#window.from), LEFT, y);
     pen.textAlign = 'right';
     pen.fillText(duration(this.#window.to), this.#width - 3, y);
+  }
+
+  #drawNothing(pen) {
+    pen.font = '12px system-ui, sans-serif';
+    pen.textAlign = 'center';
+    const text = this.#run.calls.length ? 'All answers came at once: no time has passed.' : 'No calls.';
+    pen.fillText(text, LEFT + (this.#width - LEFT) / 2, this.#height / 2);
   }
 
   // The call at a point of the canvas: in rows, the one there; beside progress, the nearest of the chosen agent.
