@@ -70,7 +70,7 @@ class Client:
         if not self.keeps:
             self.close()
         times = times or [time.monotonic()]  # an answer without text
-        events = events.decode().split("\n\n")
+        events = [event for event in events.decode().split("\n\n") if not event.startswith(":")]  # comments: it lives
         assert events.pop() == "" and events.pop() == "data: [DONE]", events[-3:]
         chunks = [json.loads(event.removeprefix("data: ")) for event in events]
         assert chunks[-1]["choices"][0]["finish_reason"], chunks[-1]

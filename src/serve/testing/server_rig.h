@@ -89,6 +89,7 @@ class ServerTest : public ::testing::Test {
     size_t begin = 0;
     for (size_t end; (end = reply->body.find("\n\n", begin)) != std::string::npos; begin = end + 2) {
       const std::string event = reply->body.substr(begin, end - begin);
+      if (event == ":") continue;  // a comment: the server was busy for long
       EXPECT_THAT(event, ::testing::StartsWith("data: "));
       events.push_back(event.substr(6));
     }
