@@ -29,16 +29,14 @@ void UseTiled(std::string_view text) {
   if (json && IsTiled(*json)) ReadTiled(*json, "input", report);
 }
 
-void UsePeople(const std::vector<PersonRow>& rows, const Problems& problems) {
-  if (!problems.Empty()) return;
+void UsePeople(const std::vector<PersonRow>& rows, Problems& problems) {
   ImportReport report;
-  IsOasis(rows) ? OasisPeopleOf(rows, report) : PeopleOf(rows, report);
+  IsOasis(rows) ? OasisPeopleOf(rows, report, problems) : PeopleOf(rows, report, problems);
 }
 
 void UseTable(std::string_view text) {
   Problems problems;
-  const CsvTable table = ParseCsv("input", std::string(text), problems);
-  if (problems.Empty()) UsePeople(RowsOf("input", table), problems);
+  UsePeople(RowsOf("input", ParseCsv("input", std::string(text), kMaxPersonas, problems)), problems);
 }
 
 void UseList(std::string_view text) {

@@ -66,6 +66,23 @@ class ScenariosTest(unittest.TestCase):
         self.assertEqual((again.returncode, again.stdout), (1, ""))
         self.assertIn("this exists, and is not empty", again.stderr)
 
+    def test_import_lists_all_problems_of_a_table(self):
+        people, town = self.folder / "people.csv", self.folder / "town"
+        people.write_text("name,age\n" + "".join(f"P{row},old\n" for row in range(60)))
+        done = throng("import", people, "-o", town)
+        self.assertEqual((done.returncode, done.stderr), (1, f"throng: {people}: 60 problems\n"))
+        lines = done.stdout.splitlines()
+        self.assertEqual(len(lines), 51)
+        self.assertEqual(lines[49], f'{people}:51: age: found "old", allowed: a whole number')
+        self.assertEqual(lines[50], "and 10 more; --json has all")
+        problems = json.loads(throng("import", people, "-o", town, "--json").stdout)["problems"]
+        self.assertEqual([problem["line"] for problem in problems], list(range(2, 62)))
+        self.assertEqual(problems[0]["at"], "age")
+        people.write_text("name,age\nAnn,old\nBen,5\n")
+        done = throng("import", people, "-o", town)
+        self.assertEqual((done.stdout, done.stderr), ("", f'throng: {people}:2: age: found "old", allowed: a whole number\n'))
+        self.assertFalse(town.exists())
+
     def test_check_lists_all_problems_and_run_stops_with_the_first(self):
         town = self.folder / "town"
         shutil.copytree(ROOT / "town", town, ignore=shutil.ignore_patterns("eval", "model.gguf"))

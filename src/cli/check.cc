@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
-#include "base/error.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
+#include "cli/problem_list.h"
 #include "town/town.h"
 
 namespace throng::cli {
@@ -20,33 +19,11 @@ struct Options {
   bool json = false;
 };
 
-void PrintJson(const Options& options, const std::vector<town::Problem>& problems) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const town::Problem& problem : problems) {
-    nlohmann::ordered_json entry = {{"file", problem.file}};
-    if (problem.line > 0) entry["line"] = problem.line;
-    if (!problem.at.empty()) entry["at"] = problem.at;
-    entry["problem"] = problem.what;
-    list.push_back(entry);
-  }
-  const nlohmann::ordered_json json = {{"scenario", options.scenario}, {"problems", list}};
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-}
-
 void Check(const Options& options) {
-  const std::vector<town::Problem> problems = town::CheckTown(options.scenario);
-  if (options.json) {
-    PrintJson(options, problems);
-  } else {
-    for (const town::Problem& problem : problems) fmt::print("{}\n", problem.Sentence());
-    if (problems.empty()) {
-      fmt::print("{}: no problems, {} people\n", options.scenario,
-                 town::LoadTown(options.scenario)->NumAgents());
-    }
-  }
-  if (problems.empty()) return;
-  throw MakeError(ErrorCode::kInvalid, "{}: {} problem{}", options.scenario, problems.size(),
-                  problems.size() == 1 ? "" : "s");
+  ReportProblems(town::CheckTown(options.scenario), options.scenario,
+                 {.key = "scenario", .json = options.json, .most = SIZE_MAX});
+  if (options.json) return;
+  fmt::print("{}: no problems, {} people\n", options.scenario, town::LoadTown(options.scenario)->NumAgents());
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/data_dir.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
+#include "cli/problem_list.h"
 #include "town/import/generative_agents.h"
 #include "town/import/people.h"
 #include "town/import/tiled.h"
@@ -19,6 +20,7 @@ namespace throng::cli {
 namespace {
 
 constexpr size_t kShownNames = 12;
+constexpr size_t kShownProblems = 50;
 
 struct Options {
   town::ImportOptions import;
@@ -51,8 +53,20 @@ void PrintJson(const Options& options, const town::ImportReport& report) {
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
+// A single problem is the error's sentence; of more, the list says all.
+town::ImportReport ImportOrList(const Options& options) {
+  try {
+    return town::Import(options.import, DataDir() + "/town");
+  } catch (const town::ProblemsError& error) {
+    if (error.All().size() == 1 && !options.json) throw;
+    ReportProblems(error.All(), options.import.source,
+                   {.key = "source", .json = options.json, .most = kShownProblems});
+    throw;
+  }
+}
+
 void Import(const Options& options) {
-  const town::ImportReport report = town::Import(options.import, DataDir() + "/town");
+  const town::ImportReport report = ImportOrList(options);
   if (options.json) {
     PrintJson(options, report);
     return;
@@ -87,7 +101,7 @@ void AddImport(CLI::App& app) {
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(fmt::format(
       "What a source does not have is that of the built-in town. Whatever is left out or changed is "
-      "listed.\n\n"
+      "listed; so are all problems of a source that is refused.\n\n"
       "Generative Agents (environment/frontend_server/storage/SIMULATION):\n{}\n"
       "Tiled (.tmj, .json):\n{}\n"
       "People (.csv, .tsv, .json), columns:\n{}\n"

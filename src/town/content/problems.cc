@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
-
 namespace throng::town {
 
 std::string Problem::Sentence() const {
@@ -13,8 +11,9 @@ std::string Problem::Sentence() const {
 
 void Problems::Add(Problem problem) {
   // Several placeholders may be wrong in one line of a prompt.
-  const std::string& own = problem.line > 0 ? problem.what : problem.at;
-  if (!places_.insert(fmt::format("{}:{}:{}", problem.file, problem.line, own)).second) return;
+  const std::string what = problem.line > 0 ? problem.what : std::string();
+  if (!places_.insert(fmt::format("{}:{}:{}:{}", problem.file, problem.line, problem.at, what)).second)
+    return;
   all_.push_back(std::move(problem));
 }
 
@@ -24,7 +23,7 @@ void Problems::ThrowFirst(const std::string& remedy) const {
   if (all_.size() > 1) {
     message += fmt::format(" ({} more{})", all_.size() - 1, remedy.empty() ? "" : ": " + remedy);
   }
-  throw Error(ErrorCode::kInvalid, message);
+  throw ProblemsError(message, all_);
 }
 
 }  // namespace throng::town

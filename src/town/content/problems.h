@@ -6,16 +6,29 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
+
 namespace throng::town {
 
 struct Problem {
   std::string file;  // as it was opened
-  int line = 0;      // from 1; 0: the problem has a place in a JSON file instead, or none
-  std::string at;    // "[3].home", "talk.max_turns"; empty: the whole file
+  int line = 0;      // from 1; 0: the problem is in a JSON file, or has no place
+  std::string at;    // "[3].home", "talk.max_turns", a table's column; empty: the whole file or line
   std::string what;  // a sentence: what was found, what is allowed
 
   // "town/personas.json: [3].home: found ..., allowed: ...", with a line "town/prompts/say.txt:4: ...".
   std::string Sentence() const;
+};
+
+// Thrown for a file with problems: the message is the first's sentence, and how many more there are.
+class ProblemsError : public Error {
+ public:
+  ProblemsError(const std::string& message, std::vector<Problem> all)
+      : Error(ErrorCode::kInvalid, message), all_(std::move(all)) {}
+  const std::vector<Problem>& All() const { return all_; }
+
+ private:
+  std::vector<Problem> all_;
 };
 
 class Problems {
@@ -24,8 +37,7 @@ class Problems {
   void Add(Problem problem);
   bool Empty() const { return all_.empty(); }
   const std::vector<Problem>& All() const { return all_; }
-  // Throws kInvalid with the first of them, if there are any, and how many more there are. `remedy`: what
-  // lists them.
+  // Throws a ProblemsError if there are any. `remedy`: what lists them.
   void ThrowFirst(const std::string& remedy = "") const;
 
  private:

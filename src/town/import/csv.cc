@@ -3,19 +3,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "base/text/trim.h"
 
 namespace throng::town {
 namespace {
 
+// What Excel and others write in a line before the table: "sep=;".
+bool NamesSeparator(const std::string& text) {
+  return text.starts_with("sep=") && text.size() > 5 && (text[5] == '\r' || text[5] == '\n');
+}
+
 // The one that the first line has most of outside of quotes.
 char SeparatorOf(const std::string& text) {
+  if (NamesSeparator(text)) return text[4];
   constexpr char kSeparators[] = {',', ';', '\t'};
   size_t counts[3] = {};
   bool quoted = false;
   for (const char c : text) {
-    if (c == '\n' && !quoted) break;
+    if ((c == '\n' || c == '\r') && !quoted) break;
     if (c == '"') quoted = !quoted;
     for (size_t i = 0; i < 3; ++i) counts[i] += !quoted && c == kSeparators[i];
   }
@@ -25,15 +33,18 @@ char SeparatorOf(const std::string& text) {
 class Reader {
  public:
   Reader(const std::string& path, const std::string& text, Problems& problems)
-      : path_(path), text_(text), problems_(problems), separator_(SeparatorOf(text)) {}
+      : path_(path), text_(text), problems_(problems), separator_(SeparatorOf(text)) {
+    if (NamesSeparator(text)) ReadRow();
+  }
 
-  std::vector<CsvRow> Rows() {
-    std::vector<CsvRow> rows;
+  // The next row with a value; nothing at the end.
+  std::optional<CsvRow> Next() {
+    const auto is_empty = [](const std::string& cell) { return Trimmed(cell).empty(); };
     while (at_ < text_.size()) {
       CsvRow row = ReadRow();
-      if (row.cells.size() > 1 || !Trimmed(row.cells[0]).empty()) rows.push_back(std::move(row));
+      if (!std::all_of(row.cells.begin(), row.cells.end(), is_empty)) return row;
     }
-    return rows;
+    return std::nullopt;
   }
 
  private:
@@ -94,20 +105,31 @@ class Reader {
 
 }  // namespace
 
-CsvTable ParseCsv(const std::string& path, const std::string& text, Problems& problems) {
+CsvTable ParseCsv(const std::string& path, const std::string& text, size_t max_rows, Problems& problems) {
   CsvTable table;
-  table.rows = Reader(path, text, problems).Rows();
-  if (table.rows.empty()) {
+  Reader reader(path, text, problems);
+  const std::optional<CsvRow> header = reader.Next();
+  if (!header) {
     problems.Add({path, 0, "", "found no rows, allowed: a first line with the names of the columns"});
-    return table;
   }
-  for (const std::string& name : table.rows[0].cells) table.header.emplace_back(Trimmed(name));
-  table.rows.erase(table.rows.begin());
-  for (const CsvRow& row : table.rows) {
-    if (row.cells.size() == table.header.size()) continue;
-    problems.Add({path, row.line, "",
-                  fmt::format("found {} values, allowed: {}, as many as columns", row.cells.size(),
-                              table.header.size())});
+  if (!problems.Empty()) return table;
+  for (const std::string& name : header->cells) table.header.emplace_back(Trimmed(name));
+  for (size_t rows = 0;; ++rows) {
+    const size_t before = problems.All().size();
+    std::optional<CsvRow> row = reader.Next();
+    if (!row) break;
+    if (rows == max_rows) {
+      problems.Add({path, row->line, "", fmt::format("found more rows, allowed: {}", max_rows)});
+      break;
+    }
+    if (problems.All().size() > before) continue;  // its quotes are wrong, so its width says nothing
+    if (row->cells.size() == table.header.size()) {
+      table.rows.push_back(std::move(*row));
+    } else {
+      problems.Add({path, row->line, "",
+                    fmt::format("found {} value{}, allowed: {}, as many as columns", row->cells.size(),
+                                row->cells.size() == 1 ? "" : "s", table.header.size())});
+    }
   }
   return table;
 }

@@ -21,27 +21,25 @@ constexpr const char* kForms =
     "JSON, or OASIS profiles";
 
 std::vector<PersonRow> ReadRows(const std::string& path, const std::string& text,
-                                const std::optional<Json>& json) {
-  Problems problems;
-  std::vector<PersonRow> rows;
-  if (json) {
-    rows = RowsOf(path, *json, problems);
-  } else {
-    const CsvTable table = ParseCsv(path, text, problems);
-    problems.ThrowFirst();
-    rows = RowsOf(path, table);
+                                const std::optional<Json>& json, Problems& problems) {
+  std::vector<PersonRow> rows =
+      json ? RowsOf(path, *json, problems) : RowsOf(path, ParseCsv(path, text, kMaxPersonas, problems));
+  if (rows.empty() && problems.Empty()) {
+    problems.Add({path, 0, "", "found no people, allowed: a row each"});
   }
-  problems.ThrowFirst();
-  if (rows.empty()) throw MakeError(ErrorCode::kInvalid, "{}: found no people, allowed: a row each", path);
   return rows;
 }
 
 std::vector<DraftPerson> ReadPeople(const std::string& path, const std::string& text,
                                     const std::optional<Json>& json, ImportReport& report) {
-  const std::vector<PersonRow> rows = ReadRows(path, text, json);
+  Problems problems;
+  const std::vector<PersonRow> rows = ReadRows(path, text, json, problems);
   const bool oasis = IsOasis(rows);
   if (report.form.empty()) report.form = oasis ? "OASIS profiles" : "a table of people";
-  return oasis ? OasisPeopleOf(rows, report) : PeopleOf(rows, report);
+  std::vector<DraftPerson> people =
+      oasis ? OasisPeopleOf(rows, report, problems) : PeopleOf(rows, report, problems);
+  problems.ThrowFirst();
+  return people;
 }
 
 struct SourceFile {

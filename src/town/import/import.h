@@ -15,8 +15,8 @@ struct ImportOptions {
 };
 
 // Writes a folder that LoadTown takes. `base` is the built-in town's folder, which fills what the source does
-// not have. Throws kInvalid with the file, the place in it, what was found and what is allowed; then `out` is
-// not there, or as it was.
+// not have. Throws kInvalid with the file, the place in it, what was found and what is allowed, a
+// ProblemsError if that may be more than one; then `out` is not there, or as it was.
 ImportReport Import(const ImportOptions& options, const std::string& base);
 
 }  // namespace throng::town

@@ -405,9 +405,61 @@ TEST_F(Imports, ProfilesOfOasis) {
   EXPECT_THAT(twitter.Dropped().at("columns"), Contains(Pair("previous_tweets", 3)));
 }
 
+TEST_F(Imports, TablesTellAllTheirProblems) {
+  const auto problems_of = [&](const char* file, const std::string& text) {
+    Write(file, text);
+    std::string sentences;
+    try {
+      Import(file);
+    } catch (const ProblemsError& error) {
+      for (const Problem& problem : error.All()) {
+        sentences += problem.Sentence().substr((dir_ / "forms/").string().size()) + "\n";
+      }
+    }
+    return sentences;
+  };
+  EXPECT_EQ(problems_of("bad.csv",
+                        "Name,Age,wake,sleep\nAnn,old,noon,noon\nBo\n,5,7 am,10:30 PM\nCy,34.0,07:30:00,22\n"
+                        "Di,3.5,13 pm,7:3x\n"),
+            "bad.csv:3: found 1 value, allowed: 4, as many as columns\n"
+            "bad.csv:2: Age: found \"old\", allowed: a whole number\n"
+            "bad.csv:2: wake: found \"noon\", allowed: an hour such as 7, 07:30 or 7 am\n"
+            "bad.csv:2: sleep: found \"noon\", allowed: an hour such as 7, 07:30 or 7 am\n"
+            "bad.csv:4: name: found \"\", allowed: a name\n"
+            "bad.csv:6: Age: found \"3.5\", allowed: a whole number\n"
+            "bad.csv:6: wake: found \"13 pm\", allowed: an hour such as 7, 07:30 or 7 am\n"
+            "bad.csv:6: sleep: found \"7:3x\", allowed: an hour such as 7, 07:30 or 7 am\n");
+  EXPECT_EQ(problems_of("bad.json", R"([{"name": "Ann", "age": "old"}, 7, {"name": {}}, {"name": "Bo"}])"),
+            "bad.json: [1]: found 7, allowed: an object with a person's values\n"
+            "bad.json: [2].name: found {}, allowed: a text, a number or a list of texts\n"
+            "bad.json: [0].age: found \"old\", allowed: a whole number\n");
+  EXPECT_EQ(
+      problems_of("oasis.csv", "username,bio,age,following_agentid_list\nann,x,y,\"[0, me]\"\n,z,,[you]\n"),
+      "oasis.csv:2: age: found \"y\", allowed: a whole number\n"
+      "oasis.csv:3: username: found \"\", allowed: a name\n"
+      "oasis.csv:2: following_agentid_list: found \"[0, me]\", allowed: a list of whole numbers\n"
+      "oasis.csv:3: following_agentid_list: found \"[you]\", allowed: a list of whole numbers\n");
+}
+
+// As Excel saves a table: with a mark, semicolons, empty rows and columns at the end, and hours with minutes.
+TEST_F(Imports, TablesOfExcel) {
+  Write("excel.csv",
+        "\xEF\xBB\xBFsep=;\r\nName;Age;Wake;Sleep;\r\nAnn;34,0;7:00;10:30 PM;\r\n"
+        "\"Bo; the 2nd\";12;12 am;23:00:00;\r\n;;;;\r\n");
+  Import("excel.csv");
+  const Json people = Made("personas.json");
+  EXPECT_THAT(NamesOf(people), ElementsAre("Ann", "Bo; the 2nd"));
+  EXPECT_EQ(people[0]["age"], 34);
+  EXPECT_EQ(people[0]["wake_hour"], 7);
+  EXPECT_EQ(people[0]["sleep_hour"], 22);
+  EXPECT_EQ(people[1]["wake_hour"], 0);
+  EXPECT_EQ(people[1]["sleep_hour"], 23);
+}
+
 TEST_F(Imports, RefusesInOneSentence) {
   Write("nameless.csv", "name,age\n,5\n");
-  EXPECT_THAT(ErrorOf("nameless.csv"), HasSubstr("nameless.csv:2: the name is missing"));
+  EXPECT_THAT(ErrorOf("nameless.csv"),
+              HasSubstr("nameless.csv: found no name in any row, allowed: a column"));
   Write("old.csv", "name,age\nAnn,old\n");
   EXPECT_THAT(ErrorOf("old.csv"), HasSubstr("old.csv:2: age: found \"old\", allowed: a whole number"));
   Write("latin.csv", "name\nJos\xE9\n");

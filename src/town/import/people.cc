@@ -5,7 +5,6 @@
 #include <map>
 #include <optional>
 
-#include "base/error.h"
 #include "base/text/trim.h"
 
 namespace throng::town {
@@ -13,6 +12,7 @@ namespace {
 
 // Such as the numbers of rows that pandas writes.
 const std::string kUnnamed = "(without a name)";
+constexpr const char* kHour = "an hour such as 7, 07:30 or 7 am";
 
 std::string Lower(std::string text) {
   for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
@@ -36,23 +36,41 @@ std::vector<std::string> SplitList(const std::string& text) {
   return Split(text, text.find(';') != std::string::npos ? ";" : ",");
 }
 
-int ToNumber(const PersonRow& row, const std::string& column, const std::string& value) {
-  // Spreadsheets write 34 as 34.0.
-  const std::string_view whole =
-      value.ends_with(".0") ? std::string_view(value).substr(0, value.size() - 2) : value;
+// Spreadsheets write 34 as 34.0, 34.00 or 34,0.
+std::optional<int> WholeNumber(std::string_view text) {
   int number = 0;
-  const auto parsed = std::from_chars(whole.data(), whole.data() + whole.size(), number);
-  if (parsed.ec != std::errc() || parsed.ptr != whole.data() + whole.size()) {
-    throw MakeError(ErrorCode::kInvalid, "{}: {}: found {:?}, allowed: a whole number", row.where, column,
-                    value);
-  }
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view rest = text.substr(static_cast<size_t>(parsed.ptr - text.data()));
+  const bool is_whole = rest.empty() || ((rest[0] == '.' || rest[0] == ',') && rest.size() > 1 &&
+                                         rest.find_first_not_of('0', 1) == rest.npos);
+  if (parsed.ec != std::errc() || !is_whole) return std::nullopt;
   return number;
 }
 
-// "7", "07:30", "7 am": the hour.
-int ToHour(const PersonRow& row, const std::string& column, const std::string& value) {
-  if (const std::optional<int> minutes = ParseClock(value)) return *minutes / 60;
-  return ToNumber(row, column, value);
+// Of "7", "7:30", "07:30:00", "7 am" and "7:30 PM".
+std::optional<int> HourOf(std::string_view text) {
+  std::string lower = Lower(std::string(text));
+  const bool is_am = lower.ends_with("am");
+  const bool is_pm = lower.ends_with("pm");
+  if (is_am || is_pm) lower = Trimmed(std::string_view(lower).substr(0, lower.size() - 2));
+  const size_t colon = lower.find(':');
+  const std::optional<int> hour = WholeNumber(lower.substr(0, colon));
+  if (!hour) return std::nullopt;
+  const bool has_minutes = colon != std::string::npos;
+  if (has_minutes && lower.find_first_not_of("0123456789:", colon) != lower.npos) return std::nullopt;
+  if (!is_am && !is_pm) return hour;
+  if (*hour < 1 || *hour > 12) return std::nullopt;
+  return *hour % 12 + (is_pm ? 12 : 0);
+}
+
+// Of a row's column; at most the beginning of a long value is shown.
+void NoteFound(const PersonRow& row, const std::string& column, const std::string& value, const char* allowed,
+               Problems& problems) {
+  constexpr size_t kShownBytes = 60;
+  Problem problem = row.place;
+  problem.at += (problem.at.empty() ? "" : ".") + column;
+  problem.what = fmt::format("found {:?}, allowed: {}", value.substr(0, kShownBytes), allowed);
+  problems.Add(std::move(problem));
 }
 
 // "Ben: partner; Rosa: colleague"
@@ -74,35 +92,6 @@ void AddAbout(DraftPerson& person, const std::string& text) {
   person.about += text;
 }
 
-// False if a person has no such column, or has it from an earlier one.
-bool SetColumn(DraftPerson& person, const PersonRow& row, const std::string& name, const std::string& column,
-               const std::string& value) {
-  std::string* const text = column == "name"        ? &person.name
-                            : column == "job"       ? &person.job
-                            : column == "workplace" ? &person.workplace
-                            : column == "home"      ? &person.home
-                                                    : nullptr;
-  if (text != nullptr) {
-    if (!text->empty()) return false;
-    *text = value;
-  } else if (column == "age") {
-    person.age = ToNumber(row, name, value);
-  } else if (column == "wake_hour") {
-    person.wake_hour = ToHour(row, name, value);
-  } else if (column == "sleep_hour") {
-    person.sleep_hour = ToHour(row, name, value);
-  } else if (column == "traits") {
-    person.traits = SplitList(value);
-  } else if (column == "relations") {
-    person.relations = ToRelations(value);
-  } else if (column == "about") {
-    AddAbout(person, value);
-  } else {
-    return false;
-  }
-  return true;
-}
-
 // Other words for the same.
 std::string ColumnName(const std::string& name) {
   static const auto* const kOthers = new std::map<std::string, std::string>{
@@ -115,6 +104,40 @@ std::string ColumnName(const std::string& name) {
   return found == kOthers->end() ? plain : found->second;
 }
 
+// False if a person has no such column, or has it from an earlier one.
+bool SetColumn(DraftPerson& person, const PersonRow& row, const std::string& name, const std::string& value,
+               Problems& problems) {
+  const auto read = [&](std::optional<int> number, const char* allowed) {
+    if (!number) NoteFound(row, name, value, allowed, problems);
+    return number.value_or(0);
+  };
+  const std::string column = ColumnName(name);
+  std::string* const text = column == "name"        ? &person.name
+                            : column == "job"       ? &person.job
+                            : column == "workplace" ? &person.workplace
+                            : column == "home"      ? &person.home
+                                                    : nullptr;
+  if (text != nullptr) {
+    if (!text->empty()) return false;
+    *text = value;
+  } else if (column == "age") {
+    person.age = read(WholeNumber(value), "a whole number");
+  } else if (column == "wake_hour") {
+    person.wake_hour = read(HourOf(value), kHour);
+  } else if (column == "sleep_hour") {
+    person.sleep_hour = read(HourOf(value), kHour);
+  } else if (column == "traits") {
+    person.traits = SplitList(value);
+  } else if (column == "relations") {
+    person.relations = ToRelations(value);
+  } else if (column == "about") {
+    AddAbout(person, value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 std::optional<std::string> ValueOf(const PersonRow& row, std::string_view column) {
   for (const auto& [name, value] : row.values) {
     if (name == column) return value;
@@ -122,19 +145,19 @@ std::optional<std::string> ValueOf(const PersonRow& row, std::string_view column
   return std::nullopt;
 }
 
-DraftPerson PersonOf(const PersonRow& row, ImportReport& report) {
+// name_column: where the name is.
+DraftPerson PersonOf(const PersonRow& row, const char* name_column, ImportReport& report,
+                     Problems& problems) {
   DraftPerson person;
   for (const auto& [name, value] : row.values) {
     if (name == kUnnamed) {
       report.Drop("columns", name);
-    } else if (!SetColumn(person, row, name, ColumnName(name), value)) {
+    } else if (!SetColumn(person, row, name, value, problems)) {
       AddAbout(person, fmt::format("{}: {}", name, value));
       report.Change("columns that became part of the description", name);
     }
   }
-  if (person.name.empty()) {
-    throw MakeError(ErrorCode::kInvalid, "{}: the name is missing, allowed: a column \"name\"", row.where);
-  }
+  if (person.name.empty()) NoteFound(row, name_column, "", "a name", problems);
   return person;
 }
 
@@ -153,12 +176,15 @@ std::optional<std::string> CellOf(const Json& value) {
 }
 
 // "[3, 17, 4]": a list as Python writes it.
-std::vector<size_t> ToIndices(const PersonRow& row, const std::string& column, std::string value) {
-  std::erase_if(value, [](char c) { return c == '[' || c == ']' || c == '\'' || c == '"'; });
+std::vector<size_t> ToIndices(const PersonRow& row, const std::string& column, const std::string& value,
+                              Problems& problems) {
+  std::string numbers = value;
+  std::erase_if(numbers, [](char c) { return c == '[' || c == ']' || c == '\'' || c == '"'; });
   std::vector<size_t> indices;
-  for (const std::string& part : Split(value, ",; ")) {
-    const int index = ToNumber(row, column, part);
-    if (index >= 0) indices.push_back(static_cast<size_t>(index));
+  for (const std::string& part : Split(numbers, ",; ")) {
+    const std::optional<int> index = WholeNumber(part);
+    if (!index) NoteFound(row, column, value, "a list of whole numbers", problems);
+    if (index && *index >= 0) indices.push_back(static_cast<size_t>(*index));
   }
   return indices;
 }
@@ -178,7 +204,7 @@ const char* const kOasisColumns =
 std::vector<PersonRow> RowsOf(const std::string& path, const CsvTable& table) {
   std::vector<PersonRow> rows;
   for (const CsvRow& row : table.rows) {
-    PersonRow person = {fmt::format("{}:{}", path, row.line), {}};
+    PersonRow person = {{path, row.line, "", ""}, {}};
     for (size_t i = 0; i < table.header.size(); ++i) {
       const std::string_view value = Trimmed(row.cells[i]);
       // pandas gives such columns a name, when it reads them again.
@@ -193,8 +219,9 @@ std::vector<PersonRow> RowsOf(const std::string& path, const CsvTable& table) {
 
 std::vector<PersonRow> RowsOf(const std::string& path, const Json& list, Problems& problems) {
   std::vector<PersonRow> rows;
+  size_t index = 0;
   for (const JsonView& entry : JsonView(&list, path, problems).Items(1, kMaxPersonas)) {
-    PersonRow row = {fmt::format("{}: [{}]", path, rows.size()), {}};
+    PersonRow row = {{path, 0, fmt::format("[{}]", index++), ""}, {}};
     if (!entry.Raw().is_object()) {
       entry.Fail("an object with a person's values");
       continue;
@@ -217,13 +244,23 @@ bool IsOasis(const std::vector<PersonRow>& rows) {
   return false;
 }
 
-std::vector<DraftPerson> PeopleOf(const std::vector<PersonRow>& rows, ImportReport& report) {
+std::vector<DraftPerson> PeopleOf(const std::vector<PersonRow>& rows, ImportReport& report,
+                                  Problems& problems) {
   std::vector<DraftPerson> people;
-  for (const PersonRow& row : rows) people.push_back(PersonOf(row, report));
+  const auto has_name = [](const PersonRow& row) {
+    return std::any_of(row.values.begin(), row.values.end(),
+                       [](const auto& value) { return ColumnName(value.first) == "name"; });
+  };
+  if (!rows.empty() && std::none_of(rows.begin(), rows.end(), has_name)) {
+    problems.Add({rows[0].place.file, 0, "", "found no name in any row, allowed: a column \"name\""});
+    return people;
+  }
+  for (const PersonRow& row : rows) people.push_back(PersonOf(row, "name", report, problems));
   return people;
 }
 
-std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, ImportReport& report) {
+std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, ImportReport& report,
+                                       Problems& problems) {
   constexpr std::string_view kLeftOut[] = {"user_id",        "agent_id",        "id",
                                            "created_at",     "followers_count", "following_count",
                                            "following_list", "previous_tweets", "tweets_id",
@@ -231,7 +268,7 @@ std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, Impor
                                            "follower_count", "is_super_user",   "follower_agentid_list"};
   std::vector<DraftPerson> people;
   for (const PersonRow& row : rows) {
-    PersonRow plain = {row.where, {}};
+    PersonRow plain = {row.place, {}};
     for (const auto& [name, value] : row.values) {
       if (std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut)) {
         report.Drop("columns", name);
@@ -243,12 +280,12 @@ std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, Impor
         plain.values.emplace_back(name == "username" ? "name" : name, value);
       }
     }
-    people.push_back(PersonOf(plain, report));
+    people.push_back(PersonOf(plain, "username", report, problems));
   }
   for (size_t i = 0; i < rows.size(); ++i) {
     const std::optional<std::string> followed = ValueOf(rows[i], "following_agentid_list");
     if (!followed) continue;
-    for (const size_t index : ToIndices(rows[i], "following_agentid_list", *followed)) {
+    for (const size_t index : ToIndices(rows[i], "following_agentid_list", *followed, problems)) {
       if (index < people.size()) people[i].relations.push_back({people[index].name, "follows"});
       if (index >= people.size()) report.Drop("follows of agents who are not in the file", people[i].name);
     }

@@ -17,7 +17,7 @@ extern const char* const kOasisColumns;
 
 // A row's values by column; only columns that have a value.
 struct PersonRow {
-  std::string where;  // "people.csv:3", "people.json: [2]"
+  Problem place;  // where a problem of the row is: file and line, or file and "[2]"
   std::vector<std::pair<std::string, std::string>> values;
 };
 
@@ -28,10 +28,12 @@ std::vector<PersonRow> RowsOf(const std::string& path, const Json& list, Problem
 // Whether the columns are those of OASIS's profiles.
 bool IsOasis(const std::vector<PersonRow>& rows);
 
-// A column that no person of a town has goes into its description. Throws kInvalid with the row for a person
-// without a name, or a number that is none.
-std::vector<DraftPerson> PeopleOf(const std::vector<PersonRow>& rows, ImportReport& report);
+// A column that no person of a town has goes into its description. A person without a name, and a number that
+// is none, are problems.
+std::vector<DraftPerson> PeopleOf(const std::vector<PersonRow>& rows, ImportReport& report,
+                                  Problems& problems);
 // `following_agentid_list` becomes relations.
-std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, ImportReport& report);
+std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, ImportReport& report,
+                                       Problems& problems);
 
 }  // namespace throng::town
