@@ -4,6 +4,7 @@ Usage: viewer_live_test.py THRONG SOURCE"""
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -16,11 +17,29 @@ import urllib.request
 from pathlib import Path
 
 from browser import Browser, skip_without_browser
-from viewer_page import Journal, Viewer, load_axe, serving
+from viewer_page import RECORD_SAVES, Journal, Viewer, load_axe, serving
 
 ENTER = "\ue007"
 KEY = "sesame"
 MARKUP = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>'
+# The beginning of the saved film.
+READ_FILM = "const done = arguments[0]; saved[1].blob.slice(0, 1000).arrayBuffer().then((bytes) => done(Array.from(new Uint8Array(bytes))));"
+# The saved picture's size, in how many bytes its parts are other than the page's maps, and whether these differ.
+COMPARE_PICTURE = """
+  const done = arguments[0];
+  createImageBitmap(saved[0].blob).then((picture) => {
+    const bytesOf = (image, x, width, height) => {
+      const pen = new OffscreenCanvas(width, height).getContext('2d');
+      pen.drawImage(image, -x, 0);
+      return pen.getImageData(0, 0, width, height).data;
+    };
+    const maps = ['map', 'map-beside'].map((id) => document.getElementById(id));
+    const shown = maps.map((map) => bytesOf(map, 0, map.width, map.height));
+    const parts = maps.map((map, index) => bytesOf(picture, index * (maps[0].width + 2), map.width, map.height));
+    const apart = (a, b) => a.reduce((count, byte, index) => count + (byte !== b[index]), 0);
+    done([[picture.width, picture.height], parts.map((part, index) => apart(part, shown[index])), apart(...shown) > 0]);
+  });
+"""
 
 
 def make(throng, journal, *flags):
@@ -177,6 +196,25 @@ def check_in_flight(throng, browser, journal, axe):
     assert not complaints, complaints
 
 
+def check_saved_beside(viewer):
+    """A picture and a film hold both maps as they are on the page, with their names."""
+    viewer.browser.run(RECORD_SAVES)
+    left, right, height = viewer.js("(([a, b]) => [a.width, b.width, a.height])(['map', 'map-beside'].map((id) => document.getElementById(id)))")
+    viewer.click("frame")
+    viewer.wait("saved.length === 1 && saved[0].name")
+    size, apart, differs = viewer.browser.call("POST", "/execute/async", {"args": [], "script": COMPARE_PICTURE})
+    assert size == [left + 2 + right, height], (size, left, right, height)
+    assert apart == [0, 0] and differs, (apart, differs)
+    viewer.click("film")
+    viewer.wait("viewer.view.step > arguments[0]", viewer.js("viewer.view.step"))
+    time.sleep(0.5)
+    viewer.click("film")
+    viewer.wait("saved.length === 2 && saved[1].name")
+    film = bytes(viewer.browser.call("POST", "/execute/async", {"args": [], "script": READ_FILM}))
+    track = re.search(rb"\xb0\x82(..)\xba\x82(..)", film, re.DOTALL)  # WebM's PixelWidth and PixelHeight
+    assert [int.from_bytes(side, "big") for side in track.groups()] == size, (track, size)
+
+
 def check_beside(throng, browser, folder):
     journal, other = folder / "one.journal", folder / "other.journal"
     make(throng, journal, "--until", "07:00")
@@ -202,6 +240,7 @@ def check_beside(throng, browser, folder):
                 assert shown == [x, y], (agent, at, shown, x, y)
         widths = viewer.js("['map', 'map-beside'].map((id) => document.getElementById(id).clientWidth)")
         assert min(widths) > 300, widths
+        check_saved_beside(viewer)
     return step
 
 

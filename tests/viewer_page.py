@@ -46,6 +46,12 @@ CHOOSE = """
   list.dispatchEvent(new Event('change'));
   viewer.page.drawNow();
 """
+# From now on `saved` holds what the page has let the browser save.
+RECORD_SAVES = """
+  window.saved = [];
+  URL.createObjectURL = (blob) => { saved.push({blob}); return '#'; };
+  HTMLAnchorElement.prototype.click = function() { saved.at(-1).name = this.download; };
+"""
 VIOLATIONS = """
   axe.run().then(({violations}) => arguments[0](violations.map(({id, nodes}) => [id, nodes.map((node) => node.html)])))
 """

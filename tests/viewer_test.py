@@ -12,16 +12,10 @@ import tempfile
 from pathlib import Path
 
 from browser import Browser, skip_without_browser
-from viewer_page import READ_COLOURS, RECORD_TEXTS, Journal, Viewer, load_axe, serving
+from viewer_page import READ_COLOURS, RECORD_SAVES, RECORD_TEXTS, Journal, Viewer, load_axe, serving
 
 RIGHT, SHIFT, HOME, END = "\ue014", "\ue008", "\ue011", "\ue010"
 LOG = "return Array.from(document.querySelectorAll('#log li:not(.later)')).map((item) => item.textContent)"
-# From now on `saved` holds what the page has let the browser save.
-RECORD_SAVES = """
-  window.saved = [];
-  URL.createObjectURL = (blob) => { saved.push({blob}); return '#'; };
-  HTMLAnchorElement.prototype.click = function() { saved.at(-1).name = this.download; };
-"""
 READ_GROUND = """
   const copy = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
   copy.drawImage(document.getElementById('timeline'), -1, -60);
@@ -105,6 +99,35 @@ def check_map(viewer, journal):
     viewer.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert viewer.js(CAMERA) == moved, "a resized window takes back what was moved by hand"
     viewer.click("reset")
+
+
+def check_colours(viewer, journal):
+    """By state, those who do the same have one colour, which the legend has too: in both schemes, by list and by key."""
+    step = journal.silent_step(journal.steps // 2)
+    places = journal.places(step)
+    legend = "Array.from(document.querySelectorAll('#activities span')).map((span) => [span.textContent, getComputedStyle(span.firstChild).backgroundColor])"
+    assert not viewer.js("document.getElementById('activities').checkVisibility()")
+    seen = set()
+    for scheme in ("light", "dark"):
+        viewer.browser.emulate(prefers_color_scheme=scheme)
+        viewer.choose("state", "coloured-by")
+        viewer.move(step)
+        colours = dict(viewer.js(legend))
+        assert list(colours) == ["asleep", "talking", "on the way", "something else"], colours
+        seen.add(str(colours))
+        agents = uncovered(places)
+        for agent, drawn in zip(agents, viewer.browser.run(READ_COLOURS, [places[agent] for agent in agents])):
+            status = viewer.js("(({run}) => run.stateAt(run.places.get(arguments[0]), arguments[1]).status)(viewer.sides[0])", agent, step)
+            text = "asleep" if status == "sleep" else "talking" if status.startswith("talk") else "on the way" if status.startswith("walk") else None
+            wanted = [colours[text]] if text else [colours["something else"], colours["on the way"]]
+            assert f"rgb({', '.join(map(str, drawn['colour']))})" in wanted, (agent, status, drawn, wanted)
+    assert len(seen) == 2, "the colours are the same in the dark"
+    viewer.browser.emulate(prefers_color_scheme="light")
+    viewer.js("document.activeElement.blur()")
+    viewer.browser.type("t")
+    assert viewer.items("activities", "span")[:2] == ["waiting for a call", "ahead of the last"], viewer.items("activities", "span")
+    viewer.browser.type("t", "c")
+    assert viewer.js("document.getElementById('coloured-by').value") == "agent" and not viewer.js("document.getElementById('activities').checkVisibility()")
 
 
 def check_conversation(viewer, journal):
@@ -268,6 +291,7 @@ def check_saves(viewer):
 
 def check_looks(viewer, axe):
     """Both schemes, wide and narrow: nothing is cut off, and axe finds nothing in any panel."""
+    viewer.choose("state", "coloured-by")
     grounds = set()
     for scheme in ("light", "dark"):
         viewer.browser.emulate(prefers_color_scheme=scheme)
@@ -293,6 +317,7 @@ def check(browser, url, journal, axe):
     assert viewer.text("run") == f"town, {len(journal.agents)} agents", viewer.text("run")
     browser.run(RECORD_TEXTS)
     check_map(viewer, journal)
+    check_colours(viewer, journal)
     speaker, hearer = check_conversation(viewer, journal)
     check_calls(viewer, journal, speaker, hearer)
     check_timeline(viewer, journal)

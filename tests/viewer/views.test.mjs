@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
+import {activityOf} from '../../web/viewer/map/activity.js';
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
 import {layOut} from '../../web/viewer/map/layout.js';
 import {drawWords, isFree, placeFirst, wrap} from '../../web/viewer/map/words.js';
@@ -15,7 +16,7 @@ import {Progress} from '../../web/viewer/timeline/progress.js';
 import {Window} from '../../web/viewer/timeline/window.js';
 import {Run} from '../../web/viewer/state/run.js';
 import {Lens, View} from '../../web/viewer/view.js';
-import {makeRun} from './runs.mjs';
+import {makeRun, packPositions} from './runs.mjs';
 
 test('the camera keeps the point at which it zooms', () => {
   const camera = new Camera();
@@ -67,6 +68,20 @@ test('layouts of networks are the same each time, and keep neighbours together',
   assert.ok(mean(1) < mean(20) / 3, `${mean(1)} ${mean(20)}`);
   assert.equal(layOut(Array.from({length: 5000}, () => [])).spots.length, 5000);
   assert.equal(layOut([[7], [0, 0]]).spots.length, 2);  // lines to nodes that are not there
+});
+
+test('what agents are doing is told from their state, words and ways, and in the time of the run from their calls', () => {
+  const run = new Run(), names = ['sleep', 'talk with Ben', 'read', 'read', 'walk home', 'read'];
+  run.begin({manifest: {steps: '20'}, steps: 20, agents: names.map((status, place) => [place, `a${place}`, place, 0, status])}, null);
+  run.addPositions(packPositions(0, 20, [[5, 3, 9, 9, 'read']]));
+  run.addSteps({to: 20, presence: [], cells: [], events: [[5, 2, 'say', 'hello.', 0]]});
+  const view = new View(), lens = new Lens(run, view), all = () => names.map((_, place) => activityOf(run, lens, place));
+  view.step = 5;
+  assert.deepEqual(all(), ['asleep', 'talking', 'talking', 'walking', 'walking', 'other']);
+  view.step = 6;
+  assert.deepEqual(all(), ['asleep', 'talking', 'other', 'other', 'walking', 'other']);
+  const moment = {stepOf: () => 6, isWaiting: (place) => place === 0, leadOf: (place) => (place < 2 ? 3 : 0)};
+  assert.deepEqual([0, 1, 2].map((place) => activityOf(run, moment, place)), ['waiting', 'ahead', 'other']);
 });
 
 test('words break between words only', () => {

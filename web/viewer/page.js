@@ -3,6 +3,7 @@
 import {getJson} from './state/api.js';
 import {readLink, writeLink} from './state/link.js';
 import {duration} from './state/clock.js';
+import {ACTIVITIES} from './map/activity.js';
 import {ZOOM} from './map/map.js';
 import {element} from './panel/dom.js';
 import {CallsPanel} from './panel/calls_panel.js';
@@ -16,6 +17,7 @@ import {RunPanel} from './panel/run_panel.js';
 import {SearchPanel} from './panel/search_panel.js';
 import {Tabs} from './panel/tabs.js';
 import {Film, savePicture, save} from './film.js';
+import {theme} from './theme.js';
 import {listenToKeys} from './keys.js';
 
 const $ = (id) => document.getElementById(id);
@@ -24,6 +26,13 @@ const MOST_AHEAD = 3;         // agents named as those ahead
 const SETTLED_MS = 150;       // how long a step stays before more is asked about it
 const GATHER_MS = 100;        // how long what comes is gathered before it is shown
 const SWITCHES = ['follow', 'trails', 'words', 'clusters', 'live'];
+
+// Of a legend.
+function entry(colour, text) {
+  const sample = element('i');
+  sample.style.background = colour;
+  return element('span', {}, sample, text);
+}
 
 export class Page {
   #sides;
@@ -66,6 +75,7 @@ export class Page {
   // The run whose agents, calls and timeline are shown; another one may be beside it.
   get run() { return this.#sides[0].run; }
   get #lens() { return this.#sides[0].lens; }
+  get #canvases() { return this.#sides.map(({map}) => map.canvas); }
 
   begin(link) {
     const {info, agents} = this.run;
@@ -168,6 +178,7 @@ export class Page {
   show() {
     const {run} = this, view = this.#view;
     for (const {lens} of this.#sides) lens.look();
+    this.#showActivities();
     this.#showStatus();
     $('step').max = run.loaded;
     $('step').value = view.step;
@@ -211,11 +222,15 @@ export class Page {
 
   #showLegend() {
     const {functions} = this.#timeline;
-    $('legend').replaceChildren(...functions.slice(0, 8).map((name) => {
-      const colour = element('i');
-      colour.style.background = this.#timeline.colourOf(name);
-      return element('span', {}, colour, name);
-    }));
+    $('legend').replaceChildren(...functions.slice(0, 8).map((name) => entry(this.#timeline.colourOf(name), name)));
+  }
+
+  // What the colours of agents on the map say, where they say what is not written beside them.
+  #showActivities() {
+    const {colouredBy, time} = this.#view, shown = ACTIVITIES.filter(({isOfRun}) => time !== null || !isOfRun);
+    $('activities').hidden = colouredBy === 'agent';
+    if (colouredBy === 'agent') return;
+    $('activities').replaceChildren(...shown.map(({text, call}) => entry(theme.calls[call], text)));
   }
 
   #showPanels() {
@@ -230,6 +245,7 @@ export class Page {
   // The colours are other ones.
   onTheme() {
     this.#showLegend();
+    this.#showActivities();
     this.draw();
   }
 
@@ -239,6 +255,7 @@ export class Page {
     cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
     for (const {map} of this.#sides) map.draw();
+    this.#film.draw();
     this.#timeline.draw();
   }
 
@@ -302,6 +319,12 @@ export class Page {
     this.show();
   }
 
+  #colourBy(what) {
+    this.#view.colouredBy = $('coloured-by').value = what;
+    this.show();
+    this.#refit();  // the legend covers more of the map, or less
+  }
+
   #toggle(name) {
     const field = {follow: 'follows', live: 'isLive'}[name] ?? name, view = this.#view;
     view[field] = !view[field];
@@ -331,7 +354,7 @@ export class Page {
     $('film').ariaPressed = String(isBegun);
     $('film').textContent = isBegun ? 'Stop and save' : 'Record film';
     this.#play(isBegun);
-    if (isBegun) this.#film.begin($('map')); else save(await this.#film.end(), name);
+    if (isBegun) this.#film.begin(this.#canvases); else save(await this.#film.end(), name);
   }
 
   #listen() {
@@ -340,6 +363,7 @@ export class Page {
     $('speed').onchange = () => { this.#view.speed = Number($('speed').value); };
     $('clock-kind').onchange = () => this.#setClock($('clock-kind').value === 'wall');
     $('play').onclick = () => this.#play(!this.#view.isPlaying);
+    $('coloured-by').onchange = () => this.#colourBy($('coloured-by').value);
     for (const name of SWITCHES) $(name).onclick = () => this.#toggle(name);
     $('zoom-in').onclick = () => this.#zoom(ZOOM);
     $('zoom-out').onclick = () => this.#zoom(1 / ZOOM);
@@ -354,7 +378,7 @@ export class Page {
       this.#timeline.kind = $('timeline-kind').value;
       this.draw();
     };
-    $('frame').onclick = () => savePicture($('map'), `throng-${this.#view.step}.png`);
+    $('frame').onclick = () => savePicture(this.#canvases, `throng-${this.#view.step}.png`);
     $('film').onclick = () => this.#record();
     $('open-help').onclick = () => $('help').showModal();
     new ResizeObserver(() => {
@@ -373,6 +397,7 @@ export class Page {
       'Home': () => this.setStep(0), 'End': () => this.setStep(this.run.loaded),
       '[': agent(-1), ']': agent(1),
       '+': () => this.#zoom(ZOOM), '=': () => this.#zoom(ZOOM), '-': () => this.#zoom(1 / ZOOM), '0': () => this.#reset(),
+      'c': () => this.#colourBy(this.#view.colouredBy === 'agent' ? 'activity' : 'agent'),
       'f': () => this.#toggle('follow'), 't': () => this.#setClock(this.#view.time === null),
       '/': () => {
         this.#tabs.choose('tab-search');

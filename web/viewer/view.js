@@ -14,6 +14,7 @@ export class View {
   trails = true;
   words = true;
   clusters = false;
+  colouredBy = 'agent';  // or 'activity'
   isLive = false;     // the step follows the end of the run
 }
 
@@ -35,6 +36,7 @@ export class Lens {
   get follows() { return this.#view.follows; }
   get trails() { return this.#view.trails; }
   get words() { return this.#view.words; }
+  get colouredBy() { return this.#view.colouredBy; }
 
   get progress() { return this.#progress ??= new Progress(this.#run); }
 

@@ -1,6 +1,7 @@
 // The map of one run: its ground, cells, agents with their trails and words, and who is one cluster.
 
 import {colourOf, theme} from '../theme.js';
+import {ACTIVITIES, activityOf} from './activity.js';
 import {Fingers} from './camera.js';
 import {Ground, write} from './ground.js';
 import {drawWords, isFree, placeFirst} from './words.js';
@@ -37,6 +38,7 @@ export class MapView {
 
   begin() { this.#ground = new Ground(this.#run); }
 
+  get canvas() { return this.#canvas; }
   get ground() { return this.#ground; }
   get #size() { return [this.#canvas.clientWidth, this.#canvas.clientHeight]; }
 
@@ -142,7 +144,7 @@ export class MapView {
       const spot = this.#ground.spotOf(state), {x, y} = this.#camera.toScreen(spot.x, spot.y);
       pen.lineTo(x, y);
     }
-    pen.strokeStyle = colourOf(this.#run.agents[place]);
+    pen.strokeStyle = this.#colourOf(place);
     pen.lineWidth = 3;
     pen.lineJoin = 'round';
     pen.globalAlpha = 0.6;
@@ -181,14 +183,20 @@ export class MapView {
     return {left: x - radius, top: y - radius, width: 2 * radius, height: 2 * radius};
   }
 
+  #colourOf(place) {
+    if (this.#view.colouredBy === 'agent') return colourOf(this.#run.agents[place]);
+    const name = activityOf(this.#run, this.#view, place);
+    return theme.calls[ACTIVITIES.find((activity) => activity.name === name).call];
+  }
+
   // The agent is drawn last.
   #drawAgents(pen, points) {
-    const {agents} = this.#run, view = this.#view;
+    const view = this.#view;
     for (const [place, {x, y}] of [...points].reverse()) {
       const isChosen = place === view.agent;
       pen.beginPath();
       pen.arc(x, y, this.#radiusOf(place), 0, 2 * Math.PI);
-      pen.fillStyle = colourOf(agents[place]);
+      pen.fillStyle = this.#colourOf(place);
       pen.fill();
       pen.lineWidth = isChosen ? 2.5 : 1;
       pen.strokeStyle = isChosen ? theme.text : theme.page;
