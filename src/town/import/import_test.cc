@@ -312,8 +312,8 @@ TEST_F(Imports, WhatTiledCanDoAndThisCannotIsRefusedByName) {
   const Case cases[] = {
       {"\"name\": \"ground\",", "\"name\": \"ground\", \"encoding\": \"base32\",",
        "layers[0].encoding: found \"base32\""},
-      {"\"name\": \"ground\",", "\"name\": \"ground\", \"compression\": \"zstd\",",
-       "layers[0].compression: found \"zstd\""},
+      {"\"name\": \"ground\",", "\"name\": \"ground\", \"compression\": \"lzma\",",
+       "layers[0].compression: found \"lzma\""},
       {"\"infinite\": false", "\"infinite\": true", "layers[0].chunks: this key is missing"},
       {"\"orthogonal\"", "\"hexagonal\"", "orientation: found \"hexagonal\""},
       {"\"imagelayer\"", "\"hologram\"", "layers[2].type: found \"hologram\""},

@@ -220,10 +220,11 @@ class TiledMap {
 }  // namespace
 
 const char* const kTiledParts =
-    "  Orthogonal maps; layers in CSV or in base64, also with zlib or gzip. An infinite map is the box\n"
-    "  around its chunks. A layer named collision, collisions, walls or blocked, or with the property\n"
+    "  Orthogonal maps; layers in CSV or in base64, also with zlib, gzip or zstd. An infinite map is the\n"
+    "  box around its chunks. A layer named collision, collisions, walls or blocked, or with the property\n"
     "  collides: all its tiles are wall; in other layers, those whose tileset, in the map or in a file of\n"
-    "  its own (.tsj, .tsx), gives them this property.\n"
+    "  its own (.tsj, .tsx), gives them this property, or a collision shape whose bounding box covers at\n"
+    "  least half of the tile.\n"
     "  Rectangles of objects, of the class place (or none) and home: their places, with the properties\n"
     "  activities (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out:\n"
     "  pictures, other shapes.\n";

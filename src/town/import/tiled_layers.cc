@@ -1,6 +1,8 @@
 #include "town/import/tiled_layers.h"
 
 #include <zlib.h>
+#include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <bit>
@@ -66,6 +68,16 @@ std::optional<std::string> Inflate(std::string_view packed, size_t max_bytes) {
   return bytes;
 }
 
+// The same of zstd's form.
+std::optional<std::string> DecompressZstd(std::string_view packed, size_t max_bytes) {
+  std::string bytes(max_bytes + 1, '\0');
+  const size_t result = ZSTD_decompress(bytes.data(), bytes.size(), packed.data(), packed.size());
+  if (ZSTD_getErrorCode(result) == ZSTD_error_dstSize_tooSmall) return bytes;
+  if (ZSTD_isError(result)) return std::nullopt;
+  bytes.resize(result);
+  return bytes;
+}
+
 // The numbers in a text, 32 bits each, little-endian.
 std::vector<uint32_t> Unpack(const JsonView& data, const std::string& compression, const TiledArea& area) {
   static_assert(std::endian::native == std::endian::little);
@@ -79,7 +91,11 @@ std::vector<uint32_t> Unpack(const JsonView& data, const std::string& compressio
     data.Fail("base64");
     return {};
   }
-  if (!compression.empty()) bytes = Inflate(*bytes, allowed);
+  if (compression == "zstd") {
+    bytes = DecompressZstd(*bytes, allowed);
+  } else if (!compression.empty()) {
+    bytes = Inflate(*bytes, allowed);
+  }
   if (!bytes) {
     data.Note(fmt::format("found damaged {} data, allowed: what unpacks to {} bytes", compression, allowed));
     return {};
@@ -114,8 +130,9 @@ std::optional<Form> FormOf(const JsonView& layer) {
   }
   if (const std::optional<JsonView> compression = layer.Find("compression")) {
     form.compression = compression->Text(0, 100);
-    if (!form.compression.empty() && form.compression != "zlib" && form.compression != "gzip") {
-      compression->Fail("none, \"zlib\" or \"gzip\" (Map > Map Properties > Tile Layer Format)");
+    constexpr std::string_view kKnown[] = {"", "zlib", "gzip", "zstd"};
+    if (std::find(std::begin(kKnown), std::end(kKnown), form.compression) == std::end(kKnown)) {
+      compression->Fail("none, \"zlib\", \"gzip\" or \"zstd\" (Map > Map Properties > Tile Layer Format)");
       return std::nullopt;
     }
   }

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -34,6 +35,12 @@ std::string Deflate(const std::string& bytes, int window) {
   return packed;
 }
 
+std::string Zstd(const std::string& bytes) {
+  std::string packed(ZSTD_compressBound(bytes.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), bytes.data(), bytes.size(), 3));
+  return packed;
+}
+
 std::string BytesOf(const Json& data) {
   const auto tiles = data.get<std::vector<uint32_t>>();
   return {reinterpret_cast<const char*>(tiles.data()), tiles.size() * sizeof(uint32_t)};
@@ -41,6 +48,7 @@ std::string BytesOf(const Json& data) {
 
 std::string Packed(const std::string& bytes, const std::string& compression) {
   if (compression.empty()) return EncodeBase64(bytes);
+  if (compression == "zstd") return EncodeBase64(Zstd(bytes));
   return EncodeBase64(Deflate(bytes, compression == "gzip" ? kGzip : kZlib));
 }
 
@@ -119,7 +127,7 @@ void ExpectSame(const Json& map, const Json& expected_map) {
 }
 
 TEST_F(TiledLayers, AreTheSameInAllEncodings) {
-  for (const char* compression : {"", "zlib", "gzip"}) {
+  for (const char* compression : {"", "zlib", "gzip", "zstd"}) {
     SCOPED_TRACE(compression);
     Json map = map_;
     for (Json& layer : map["layers"]) SetBase64(layer, compression);
@@ -130,7 +138,7 @@ TEST_F(TiledLayers, AreTheSameInAllEncodings) {
 TEST_F(TiledLayers, AreTheSameInChunks) {
   const Json whole = map_;
   for (const auto& [x, y] : {std::pair(0, 0), std::pair(-12, -8), std::pair(1000, -900000)}) {
-    for (const char* compression : {"csv", "", "zlib", "gzip"}) {
+    for (const char* compression : {"csv", "", "zlib", "gzip", "zstd"}) {
       SCOPED_TRACE(fmt::format("({}, {}) {}", x, y, compression));
       map_ = whole;
       MakeInfinite(x, y);
@@ -143,7 +151,7 @@ TEST_F(TiledLayers, AreTheSameInChunks) {
 }
 
 TEST_F(TiledLayers, OfTheWrongLengthAreRefused) {
-  for (const char* compression : {"", "zlib", "gzip"}) {
+  for (const char* compression : {"", "zlib", "gzip", "zstd"}) {
     SetBase64(ground_, "");
     ground_["compression"] = compression;
     ground_["data"] = Packed(bytes_.substr(4), compression);
@@ -177,8 +185,16 @@ TEST_F(TiledLayers, ThatAreDamagedAreRefused) {
   ground_["data"] = EncodeBase64(packed + "x");
   EXPECT_THAT(Error(), HasSubstr(message));
   ground_["compression"] = "zstd";
+  const std::string zstd = Zstd(bytes_);
+  for (const std::string& damaged :
+       {packed, std::string("x"), zstd.substr(1), zstd.substr(0, zstd.size() - 1), zstd + "x"}) {
+    ground_["data"] = EncodeBase64(damaged);
+    EXPECT_EQ(Error(),
+              "garden.tmj: layers[0].data: found damaged zstd data, allowed: what unpacks to 1280 bytes");
+  }
+  ground_["compression"] = "lzma";
   EXPECT_THAT(Error(),
-              HasSubstr("layers[0].compression: found \"zstd\", allowed: none, \"zlib\" or \"gzip\""));
+              HasSubstr("layers[0].compression: found \"lzma\", allowed: none, \"zlib\", \"gzip\" or"));
 }
 
 TEST_F(TiledLayers, WhoseChunksDoNotFitAreRefused) {

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <map>
 #include <optional>
+#include <pugixml.hpp>
+#include <sstream>
 #include <vector>
 
 namespace throng::town {
@@ -13,99 +14,103 @@ namespace {
 constexpr const char* kNames[] = {"collides", "collision", "solid"};
 constexpr uint32_t kMostTiles = 0x0FFFFFFF;
 
-struct XmlTag {
-  std::string name;
-  std::map<std::string, std::string> attributes;  // as written: names and numbers have no entities
-  bool begins = false;
-  bool ends = false;
+bool IsSolidName(std::string_view name) {
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+struct Size {
+  double width;
+  double height;
 };
 
-// The tags of an XML text, one after the other. Text between them, comments and declarations are left out.
-class XmlTags {
+// The box around a collision shape, in pixels of its tile.
+class Box {
  public:
-  explicit XmlTags(std::string_view text) : left_(text) {}
+  Box(double x, double y, double width, double height)
+      : x_(x), y_(y), left_(x), top_(y), right_(x + width), bottom_(y + height) {}
 
-  // Nothing at the end, and where the text is no XML.
-  std::optional<XmlTag> Next() {
-    while (true) {
-      const size_t begin = left_.find('<');
-      if (begin == left_.npos) return std::nullopt;
-      left_.remove_prefix(begin);
-      const bool is_comment = left_.starts_with("<!--");
-      if (!is_comment && !left_.starts_with("<?") && !left_.starts_with("<!")) break;
-      const std::string_view end = is_comment ? "-->" : ">";
-      left_.remove_prefix(std::min(left_.size(), left_.find(end, 2)));
-    }
-    left_.remove_prefix(1);
-    XmlTag tag;
-    tag.begins = !Take('/');
-    tag.ends = !tag.begins;
-    tag.name = Name();
-    while (ReadAttribute(tag)) {
-    }
-    if (Take('/')) tag.ends = true;
-    return Take('>') ? std::optional(tag) : std::nullopt;
+  // A corner, from where the shape is.
+  void Add(double x, double y) {
+    left_ = std::min(left_, x_ + x);
+    top_ = std::min(top_, y_ + y);
+    right_ = std::max(right_, x_ + x);
+    bottom_ = std::max(bottom_, y_ + y);
+  }
+
+  bool CoversHalfOf(const Size& tile) const {
+    const double width = std::min(right_, tile.width) - std::max(left_, 0.0);
+    const double height = std::min(bottom_, tile.height) - std::max(top_, 0.0);
+    return width > 0 && height > 0 && 2 * width * height >= tile.width * tile.height;
   }
 
  private:
-  bool Take(char c) {
-    if (!left_.starts_with(c)) return false;
-    left_.remove_prefix(1);
-    return true;
-  }
-
-  std::string Until(std::string_view ends) {
-    const std::string_view part = left_.substr(0, left_.find_first_of(ends));
-    left_.remove_prefix(part.size());
-    return std::string(part);
-  }
-  std::string Name() { return Until(" \t\r\n/>="); }
-
-  bool ReadAttribute(XmlTag& tag) {
-    left_.remove_prefix(std::min(left_.size(), left_.find_first_not_of(" \t\r\n")));
-    const std::string name = Name();
-    if (name.empty() || !Take('=')) return false;
-    const char quote = left_.empty() ? '\0' : left_[0];
-    if ((quote != '"' && quote != '\'') || !Take(quote)) return false;
-    tag.attributes[name] = Until({&quote, 1});
-    return Take(quote);
-  }
-
-  std::string_view left_;
+  double x_, y_;
+  double left_, top_, right_, bottom_;
 };
 
-std::string AttributeOf(const XmlTag& tag, const std::string& name) {
-  const auto found = tag.attributes.find(name);
-  return found == tag.attributes.end() ? "" : found->second;
+// A shape of Tiled's Tile Collision Editor.
+Box BoxOf(const JsonView& shape) {
+  const auto number = [](const JsonView& object, const char* key) {
+    const std::optional<JsonView> value = object.Find(key);
+    return value ? value->Number(-1e9, 1e9) : 0;
+  };
+  Box box(number(shape, "x"), number(shape, "y"), number(shape, "width"), number(shape, "height"));
+  for (const char* kind : {"polygon", "polyline"}) {
+    const std::optional<JsonView> corners = shape.Find(kind);
+    if (!corners) continue;
+    for (const JsonView& corner : corners->Items(0, 10000)) box.Add(number(corner, "x"), number(corner, "y"));
+  }
+  return box;
 }
 
-bool IsSolid(const XmlTag& property) {
-  const std::string name = AttributeOf(property, "name");
-  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) &&
-         AttributeOf(property, "value") == "true";
+Box BoxOf(const pugi::xml_node& shape) {
+  const auto number = [&](const char* name) { return shape.attribute(name).as_double(); };
+  Box box(number("x"), number("y"), number("width"), number("height"));
+  for (const char* kind : {"polygon", "polyline"}) {
+    std::istringstream corners(shape.child(kind).attribute("points").value());  // "0,0 16,0 16,9.5"
+    double x = 0;
+    double y = 0;
+    for (char comma = 0; corners >> x >> comma >> y;) box.Add(x, y);
+  }
+  return box;
+}
+
+bool IsSolid(const JsonView& tile, const JsonView& tileset) {
+  if (Collides(tile)) return true;
+  const std::optional<JsonView> shapes = tile.Find("objectgroup");
+  if (!shapes) return false;
+  const Size size = {tileset.At("tilewidth").Number(1, 4096), tileset.At("tileheight").Number(1, 4096)};
+  const std::vector<JsonView> objects = shapes->At("objects").Items(0, 10000);
+  return std::any_of(objects.begin(), objects.end(),
+                     [&](const JsonView& shape) { return BoxOf(shape).CoversHalfOf(size); });
+}
+
+bool IsSolid(const pugi::xml_node& tile, const pugi::xml_node& tileset) {
+  for (const pugi::xml_node& property : tile.child("properties").children("property")) {
+    if (IsSolidName(property.attribute("name").value()) &&
+        property.attribute("value").value() == std::string_view("true"))
+      return true;
+  }
+  const Size size = {tileset.attribute("tilewidth").as_double(1),
+                     tileset.attribute("tileheight").as_double(1)};
+  const auto shapes = tile.child("objectgroup").children("object");
+  return std::any_of(shapes.begin(), shapes.end(),
+                     [&](const pugi::xml_node& shape) { return BoxOf(shape).CoversHalfOf(size); });
 }
 
 // Whether the text is a tileset, whose solid tiles go to `solid`.
 bool ReadXmlTileset(const std::string& text, std::set<uint32_t>& solid) {
-  const std::vector<std::string> kTile = {"tileset", "tile"};
-  const std::vector<std::string> kProperty = {"tileset", "tile", "properties", "property"};
-  XmlTags tags(text);
-  std::vector<std::string> path;
-  uint32_t tile = 0;
-  bool is_whole = false;
-  while (const std::optional<XmlTag> tag = tags.Next()) {
-    if (tag->begins) path.push_back(tag->name);
-    if (path.empty() || path.front() != "tileset" || path.back() != tag->name) return false;
-    if (tag->begins && path == kTile) {
-      const std::string id = AttributeOf(*tag, "id");
-      const auto read = std::from_chars(id.data(), id.data() + id.size(), tile);
-      if (read.ec != std::errc() || tile > kMostTiles) return false;
-    }
-    if (tag->begins && path == kProperty && IsSolid(*tag)) solid.insert(tile);
-    if (tag->ends) path.pop_back();
-    is_whole = path.empty();
+  pugi::xml_document document;
+  if (!document.load_buffer(text.data(), text.size())) return false;
+  const pugi::xml_node tileset = document.child("tileset");
+  for (const pugi::xml_node& tile : tileset.children("tile")) {
+    const std::string_view id = tile.attribute("id").value();
+    uint32_t number = 0;
+    const auto read = std::from_chars(id.data(), id.data() + id.size(), number);
+    if (read.ec != std::errc() || number > kMostTiles) return false;
+    if (IsSolid(tile, tileset)) solid.insert(number);
   }
-  return is_whole;
+  return !tileset.empty();
 }
 
 }  // namespace
@@ -132,7 +137,7 @@ std::set<uint32_t> SolidTilesOf(const JsonView& tileset) {
   if (!tiles) return solid;
   for (const JsonView& tile : tiles->Items(0, 100000)) {
     const auto id = static_cast<uint32_t>(tile.At("id").Int(0, kMostTiles));
-    if (Collides(tile)) solid.insert(id);
+    if (IsSolid(tile, tileset)) solid.insert(id);
   }
   return solid;
 }

@@ -1,5 +1,6 @@
-// Which tiles of a Tiled map are solid: those whose tileset, in the map or in a file of its own (.tsj, .tsx),
-// gives them the property "collides". The forms: doc.mapeditor.org, "JSON Map Format" and "TMX Map Format".
+// Which tiles of a Tiled map are solid: those to which their tileset, in the map or in a file of its own
+// (.tsj, .tsx), gives the property "collides", or a collision shape whose box covers at least half of the
+// tile. The forms: doc.mapeditor.org, "JSON Map Format" and "TMX Map Format".
 #pragma once
 
 #include <cstdint>

@@ -57,6 +57,69 @@ TEST_F(TiledTilesets, HaveTheSolidTilesThatTheirFilesSay) {
   EXPECT_TRUE(problems.Empty());
 }
 
+// Of Tiled's Tile Collision Editor: a tile is solid if the box around one of its shapes covers half of it.
+TEST_F(TiledTilesets, HaveCollisionShapes) {
+  struct Shape {
+    const char* xml;
+    const char* json;
+    bool is_solid;  // of a tile of 16 x 16 pixels
+  };
+  const Shape shapes[] = {
+      {R"(<object id="1" x="0" y="0" width="16" height="16"/>)",
+       R"({"x": 0, "y": 0, "width": 16, "height": 16})", true},
+      {R"(<object x="0" y="8" width="16" height="8"/>)", R"({"x": 0, "y": 8, "width": 16, "height": 8})",
+       true},
+      {R"(<object x="0" y="8.1" width="16" height="8"/>)", R"({"x": 0, "y": 8.1, "width": 16, "height": 8})",
+       false},
+      {R"(<object x="-20" y="-20" width="20" height="60"/>)",
+       R"({"x": -20, "y": -20, "width": 20, "height": 60})", false},
+      {R"(<object x="2" y="1" width="12" height="14"><ellipse/></object>)",
+       R"({"x": 2, "y": 1, "width": 12, "height": 14, "ellipse": true})", true},
+      {R"(<object x="16" y="0"><polygon points="0,0 -16,0.5 -16,15.5"/></object>)",
+       R"({"x": 16, "y": 0, "width": 0, "height": 0,
+           "polygon": [{"x": 0, "y": 0}, {"x": -16, "y": 0.5}, {"x": -16, "y": 15.5}]})",
+       true},
+      {R"(<object x="0" y="0"><polyline points="0,0 16,4"/></object>)",
+       R"({"x": 0, "y": 0, "polyline": [{"x": 0, "y": 0}, {"x": 16, "y": 4}]})", false},
+      {R"(<object x="8" y="8"><point/></object>)", R"({"x": 8, "y": 8, "point": true})", false},
+  };
+  for (const Shape& shape : shapes) {
+    SCOPED_TRACE(shape.xml);
+    Problems problems;
+    const std::set<uint32_t> expected = shape.is_solid ? std::set<uint32_t>{3} : std::set<uint32_t>{};
+    EXPECT_EQ(SolidTilesIn("a.tsx",
+                           fmt::format(R"(<tileset tilewidth="16" tileheight="16"><tile id="3">
+                                          <objectgroup draworder="index">{}</objectgroup></tile></tileset>)",
+                                       shape.xml),
+                           problems),
+              expected);
+    EXPECT_EQ(SolidTilesIn("a.tsj",
+                           fmt::format(R"({{"tilewidth": 16, "tileheight": 16,
+                                           "tiles": [{{"id": 3, "objectgroup": {{"objects": [{}]}}}}]}})",
+                                       shape.json),
+                           problems),
+              expected);
+    EXPECT_TRUE(problems.Empty());
+  }
+}
+
+// What nests deeply, expands or is cut costs neither the stack nor much time.
+TEST_F(TiledTilesets, ThatAreHostileAreRefusedOrRead) {
+  std::string deep;
+  for (int i = 0; i < 500'000; ++i) deep += "<a>";
+  Problems problems;
+  EXPECT_THAT(SolidTilesIn("a.tsx", "<tileset>" + deep, problems), IsEmpty());
+  EXPECT_EQ(problems.All().size(), 1u);
+  std::string closed = deep;
+  for (int i = 0; i < 500'000; ++i) closed += "</a>";
+  EXPECT_THAT(SolidTilesIn("b.tsx", "<tileset>" + closed + "</tileset>", problems), IsEmpty());
+  EXPECT_THAT(
+      SolidTilesIn("c.tsx", R"(<!DOCTYPE t [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><tileset name="&b;"/>)",
+                   problems),
+      IsEmpty());
+  EXPECT_EQ(problems.All().size(), 1u);
+}
+
 TEST_F(TiledTilesets, ThatAreDamagedAreProblems) {
   const std::string whole = Tsx("<tile id=\"1\"/>");
   for (const std::string& text :
