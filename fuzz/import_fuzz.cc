@@ -13,6 +13,7 @@
 #include "town/import/generative_agents.h"
 #include "town/import/people.h"
 #include "town/import/tiled.h"
+#include "town/import/tiled_tilesets.h"
 
 namespace fs = std::filesystem;
 using namespace throng::town;
@@ -58,6 +59,13 @@ class Folder {
     fs::remove_all(root_, ignored);
   }
 
+  void UseTileset(std::string_view text) const {
+    const std::string path = (root_ / "input.tsx").string();
+    std::ofstream(path, std::ios::binary) << text;
+    Problems problems;
+    SolidTilesOfFile(path, problems);
+  }
+
   void Use(const std::string& file, std::string_view text) const {
     const fs::path path = root_ / file;
     const fs::path kept = root_ / "kept";
@@ -86,6 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string matrix = "frontend_server/static_dirs/assets/hamlet/matrix/";
   try {
     if (data[0] == 't') UseTiled(text);
+    if (data[0] == 'x') folder.UseTileset(text);
     if (data[0] == 'p') UseTable(text);
     if (data[0] == 'l') UseList(text);
     if (data[0] == 'm') folder.Use(saved + "/reverie/meta.json", text);

@@ -256,7 +256,7 @@ TEST_F(Imports, TiledMaps) {
   const ImportReport report = Import("garden.tmj", kForms / "people.csv");
   EXPECT_THAT(CheckTown(Out()), IsEmpty());
   const Json map = Made("map.json");
-  EXPECT_THAT(NamesOf(map["places"]), ElementsAre("tea house", "orchard"));
+  EXPECT_THAT(NamesOf(map["places"]), ElementsAre("tea house", "orchard", "pond"));  // an ellipse
   EXPECT_THAT(NamesOf(map["homes"]), ElementsAre("lodge", "hut"));
   EXPECT_EQ(map["places"][0]["spots"], Json::parse("[[3, 3]]"));
   // The walls of the layer, and the two tiles that the tileset calls solid, one of them turned.
@@ -267,7 +267,6 @@ TEST_F(Imports, TiledMaps) {
   const ImportReport::Names& dropped = report.Dropped();
   EXPECT_THAT(dropped.at("layers of images"), ElementsAre(Key("sky")));
   EXPECT_THAT(dropped.at("layers of pictures"), ElementsAre(Key("ground")));
-  EXPECT_THAT(dropped.at("objects of the shape ellipse"), ElementsAre(Key("pond")));
   EXPECT_THAT(dropped.at("objects of the class camera"), ElementsAre(Key("start")));
   EXPECT_THAT(dropped.at("tilesets in files that are not there (their solid tiles are not known)"),
               ElementsAre(Key("walls.tsx")));
@@ -300,7 +299,7 @@ TEST_F(Imports, TiledMapsWithoutPlacesAreRefusedWithWhatIsMissing) {
   }
   Write("garden.tmj", map.dump());
   EXPECT_THAT(ErrorOf("garden.tmj"),
-              HasSubstr("garden.tmj: found no places, allowed: rectangles in a layer"));
+              HasSubstr("garden.tmj: found no places, allowed: rectangles or polygons in a layer"));
 }
 
 TEST_F(Imports, WhatTiledCanDoAndThisCannotIsRefusedByName) {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/text/trim.h"
 #include "town/import/tiled_layers.h"
+#include "town/import/tiled_shapes.h"
 #include "town/import/tiled_tilesets.h"
 
 namespace throng::town {
@@ -123,17 +124,13 @@ class TiledMap {
     // Tiled 1.9 wrote "class", all others write "type".
     const std::string type = Lower(TextOf(object, object.Find("class") ? "class" : "type"));
     if (type == "spot") {
-      spots_.push_back({{ToTile(LeftOf(object)), ToTile(TopOf(object))}, name});
+      const TiledShape shape = ShapeOf(object);
+      spots_.push_back({TileAt({shape.x, shape.y}), name});
       return;
     }
-    for (const char* shape : {"point", "ellipse", "polygon", "polyline", "text", "template", "gid"}) {
+    for (const char* shape : {"point", "polyline", "capsule", "text", "template", "gid"}) {
       if (!object.Find(shape)) continue;
       report_.Drop(fmt::format("objects of the shape {}", shape), name);
-      return;
-    }
-    const std::optional<JsonView> rotation = object.Find("rotation");
-    if (rotation && rotation->Number(-1e9, 1e9) != 0) {
-      report_.Drop("objects that are rotated", name);
       return;
     }
     if (name.empty() || (!type.empty() && type != "place" && type != "home")) {
@@ -143,20 +140,17 @@ class TiledMap {
     AddRegion(object, name, type == "home");
   }
 
-  // In tiles of the ground.
-  double LeftOf(const JsonView& object) const {
-    return object.At("x").Number(-1e9, 1e9) / tile_width_ - area_.x;
+  // From pixels to tiles of the ground.
+  TiledPoint OnGround(const TiledPoint& point) const {
+    return {point.x / tile_width_ - area_.x, point.y / tile_height_ - area_.y};
   }
-  double TopOf(const JsonView& object) const {
-    return object.At("y").Number(-1e9, 1e9) / tile_height_ - area_.y;
+  sim::Pos TileAt(const TiledPoint& point) const {
+    const auto tile = [](double at) { return static_cast<int32_t>(std::floor(std::clamp(at, -1e6, 1e6))); };
+    const TiledPoint at = OnGround(point);
+    return {tile(at.x), tile(at.y)};
   }
-  static int32_t ToTile(double tile) { return static_cast<int32_t>(std::floor(std::clamp(tile, -1e6, 1e6))); }
 
   void AddRegion(const JsonView& object, const std::string& name, bool is_home) {
-    const double x = LeftOf(object);
-    const double y = TopOf(object);
-    const double right = x + object.At("width").Number(0, 1e9) / tile_width_;
-    const double bottom = y + object.At("height").Number(0, 1e9) / tile_height_;
     DraftRegion region;
     region.name = name;
     region.is_home = is_home;
@@ -166,14 +160,9 @@ class TiledMap {
       AddActivities(list->Text(0, 10000), region);
     }
     // A tile belongs to the object that covers its middle.
-    for (int32_t row = std::max(0, ToTile(y)); row < std::min<double>(ground_.height, bottom); ++row) {
-      for (int32_t column = std::max(0, ToTile(x)); column < std::min<double>(ground_.width, right);
-           ++column) {
-        const bool covered =
-            column + 0.5 >= x && column + 0.5 < right && row + 0.5 >= y && row + 0.5 < bottom;
-        if (covered) AddTile({column, row}, region);
-      }
-    }
+    std::vector<TiledPoint> outline = OutlineOf(ShapeOf(object));
+    for (TiledPoint& point : outline) point = OnGround(point);
+    for (const sim::Pos tile : TilesWithin(outline, ground_.width, ground_.height)) AddTile(tile, region);
     ground_.regions.push_back(std::move(region));
   }
 
@@ -225,7 +214,7 @@ const char* const kTiledParts =
     "  collides: all its tiles are wall; in other layers, those whose tileset, in the map or in a file of\n"
     "  its own (.tsj, .tsx), gives them this property, or a collision shape whose bounding box covers at\n"
     "  least half of the tile.\n"
-    "  Rectangles of objects, of the class place (or none) and home: their places, with the properties\n"
+    "  Rectangles, ellipses and polygons of the class place (or none) and home: places, with the properties\n"
     "  activities (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out:\n"
     "  pictures, other shapes.\n";
 
@@ -240,11 +229,11 @@ DraftGround ReadTiled(const Json& json, const std::string& path, ImportReport& r
   report.form = "Tiled";
   DraftGround ground = map.Take();
   if (ground.regions.empty()) {
-    throw MakeError(
-        ErrorCode::kInvalid,
-        "{}: found no places, allowed: rectangles in a layer of objects, at least one of the class "
-        "place (or none) and one of the class home",
-        path);
+    throw MakeError(ErrorCode::kInvalid,
+                    "{}: found no places, allowed: rectangles or polygons in a layer of objects, at least "
+                    "one of the class "
+                    "place (or none) and one of the class home",
+                    path);
   }
   return ground;
 }

@@ -8,6 +8,8 @@
 #include <sstream>
 #include <vector>
 
+#include "town/import/tiled_shapes.h"
+
 namespace throng::town {
 namespace {
 
@@ -18,71 +20,32 @@ bool IsSolidName(std::string_view name) {
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
-struct Size {
-  double width;
-  double height;
-};
-
-// The box around a collision shape, in pixels of its tile.
-class Box {
- public:
-  Box(double x, double y, double width, double height)
-      : x_(x), y_(y), left_(x), top_(y), right_(x + width), bottom_(y + height) {}
-
-  // A corner, from where the shape is.
-  void Add(double x, double y) {
-    left_ = std::min(left_, x_ + x);
-    top_ = std::min(top_, y_ + y);
-    right_ = std::max(right_, x_ + x);
-    bottom_ = std::max(bottom_, y_ + y);
-  }
-
-  bool CoversHalfOf(const Size& tile) const {
-    const double width = std::min(right_, tile.width) - std::max(left_, 0.0);
-    const double height = std::min(bottom_, tile.height) - std::max(top_, 0.0);
-    return width > 0 && height > 0 && 2 * width * height >= tile.width * tile.height;
-  }
-
- private:
-  double x_, y_;
-  double left_, top_, right_, bottom_;
-};
-
-// A shape of Tiled's Tile Collision Editor.
-Box BoxOf(const JsonView& shape) {
-  const auto number = [](const JsonView& object, const char* key) {
-    const std::optional<JsonView> value = object.Find(key);
-    return value ? value->Number(-1e9, 1e9) : 0;
-  };
-  Box box(number(shape, "x"), number(shape, "y"), number(shape, "width"), number(shape, "height"));
+// A shape of Tiled's Tile Collision Editor in XML.
+TiledShape ShapeOf(const pugi::xml_node& object) {
+  const auto number = [&](const char* name) { return object.attribute(name).as_double(); };
+  TiledShape shape = {.x = number("x"),
+                      .y = number("y"),
+                      .width = number("width"),
+                      .height = number("height"),
+                      .rotation = number("rotation"),
+                      .is_ellipse = !object.child("ellipse").empty()};
   for (const char* kind : {"polygon", "polyline"}) {
-    const std::optional<JsonView> corners = shape.Find(kind);
-    if (!corners) continue;
-    for (const JsonView& corner : corners->Items(0, 10000)) box.Add(number(corner, "x"), number(corner, "y"));
+    std::istringstream corners(object.child(kind).attribute("points").value());  // "0,0 16,0 16,9.5"
+    TiledPoint corner = {};
+    for (char comma = 0; corners >> corner.x >> comma >> corner.y;) shape.corners.push_back(corner);
   }
-  return box;
-}
-
-Box BoxOf(const pugi::xml_node& shape) {
-  const auto number = [&](const char* name) { return shape.attribute(name).as_double(); };
-  Box box(number("x"), number("y"), number("width"), number("height"));
-  for (const char* kind : {"polygon", "polyline"}) {
-    std::istringstream corners(shape.child(kind).attribute("points").value());  // "0,0 16,0 16,9.5"
-    double x = 0;
-    double y = 0;
-    for (char comma = 0; corners >> x >> comma >> y;) box.Add(x, y);
-  }
-  return box;
+  return shape;
 }
 
 bool IsSolid(const JsonView& tile, const JsonView& tileset) {
   if (Collides(tile)) return true;
   const std::optional<JsonView> shapes = tile.Find("objectgroup");
   if (!shapes) return false;
-  const Size size = {tileset.At("tilewidth").Number(1, 4096), tileset.At("tileheight").Number(1, 4096)};
+  const double width = tileset.At("tilewidth").Number(1, 4096);
+  const double height = tileset.At("tileheight").Number(1, 4096);
   const std::vector<JsonView> objects = shapes->At("objects").Items(0, 10000);
   return std::any_of(objects.begin(), objects.end(),
-                     [&](const JsonView& shape) { return BoxOf(shape).CoversHalfOf(size); });
+                     [&](const JsonView& object) { return CoversHalf(ShapeOf(object), width, height); });
 }
 
 bool IsSolid(const pugi::xml_node& tile, const pugi::xml_node& tileset) {
@@ -91,11 +54,12 @@ bool IsSolid(const pugi::xml_node& tile, const pugi::xml_node& tileset) {
         property.attribute("value").value() == std::string_view("true"))
       return true;
   }
-  const Size size = {tileset.attribute("tilewidth").as_double(1),
-                     tileset.attribute("tileheight").as_double(1)};
+  const double width = tileset.attribute("tilewidth").as_double(1);
+  const double height = tileset.attribute("tileheight").as_double(1);
   const auto shapes = tile.child("objectgroup").children("object");
-  return std::any_of(shapes.begin(), shapes.end(),
-                     [&](const pugi::xml_node& shape) { return BoxOf(shape).CoversHalfOf(size); });
+  return std::any_of(shapes.begin(), shapes.end(), [&](const pugi::xml_node& object) {
+    return CoversHalf(ShapeOf(object), width, height);
+  });
 }
 
 // Whether the text is a tileset, whose solid tiles go to `solid`.

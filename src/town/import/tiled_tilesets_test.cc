@@ -81,6 +81,11 @@ TEST_F(TiledTilesets, HaveCollisionShapes) {
        true},
       {R"(<object x="0" y="0"><polyline points="0,0 16,4"/></object>)",
        R"({"x": 0, "y": 0, "polyline": [{"x": 0, "y": 0}, {"x": 16, "y": 4}]})", false},
+      {R"(<object x="16" y="0" width="16" height="16" rotation="90"/>)",
+       R"({"x": 16, "y": 0, "width": 16, "height": 16, "rotation": 90})", true},
+      {R"(<object x="16" y="0" width="16" height="16" rotation="-90"/>)",
+       R"({"x": 16, "y": 0, "width": 16, "height": 16, "rotation": -90})", false},
+      {R"(<object x="nan" y="inf" width="1e999" height="-nan" rotation="x"/>)", R"({"x": 0, "y": 0})", false},
       {R"(<object x="8" y="8"><point/></object>)", R"({"x": 8, "y": 8, "point": true})", false},
   };
   for (const Shape& shape : shapes) {
