@@ -206,8 +206,7 @@ def check_saved_beside(viewer):
     assert size == [left + 2 + right, height], (size, left, right, height)
     assert apart == [0, 0] and differs, (apart, differs)
     viewer.click("film")
-    viewer.wait("viewer.view.step > arguments[0]", viewer.js("viewer.view.step"))
-    time.sleep(0.5)
+    viewer.wait("viewer.view.step > arguments[0] + 40", viewer.js("viewer.view.step"))  # two seconds
     viewer.click("film")
     viewer.wait("saved.length === 2 && saved[1].name")
     film = bytes(viewer.browser.call("POST", "/execute/async", {"args": [], "script": READ_FILM}))

@@ -29,7 +29,7 @@ TEST(TiledShapes, CoverTheTilesWhoseMiddlesTheyHave) {
   EXPECT_EQ(Picture({.x = -1e9, .y = -50, .width = 2e9, .height = 75}),
             "######\n######\n......\n......\n......\n");
   EXPECT_EQ(Picture({.width = 50, .height = 50, .is_ellipse = true}),
-            "......\n..##..\n.####.\n..##..\n......\n");
+            ".###..\n#####.\n#####.\n#####.\n.###..\n");
   EXPECT_EQ(Picture({.x = 1, .y = 1, .corners = {{0, 0}, {40, 0}, {0, 40}}}),
             "####..\n###...\n##....\n#.....\n......\n");
   // A room with a corner cut out.
