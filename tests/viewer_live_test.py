@@ -205,6 +205,8 @@ def check_saved_beside(viewer):
     size, apart, differs = viewer.browser.call("POST", "/execute/async", {"args": [], "script": COMPARE_PICTURE})
     assert size == [left + 2 + right, height], (size, left, right, height)
     assert apart == [0, 0] and differs, (apart, differs)
+    viewer.choose("state", "coloured-by")
+    size[1] += 20  # the legend, in one row
     viewer.click("film")
     viewer.wait("viewer.view.step > arguments[0] + 40", viewer.js("viewer.view.step"))  # two seconds
     viewer.click("film")

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
+import {layOutLegend} from '../../web/viewer/film.js';
 import {activityOf} from '../../web/viewer/map/activity.js';
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
 import {layOut} from '../../web/viewer/map/layout.js';
@@ -82,6 +83,15 @@ test('what agents are doing is told from their state, words and ways, and in the
   assert.deepEqual(all(), ['asleep', 'talking', 'other', 'other', 'walking', 'other']);
   const moment = {stepOf: () => 6, isWaiting: (place) => place === 0, leadOf: (place) => (place < 2 ? 3 : 0)};
   assert.deepEqual([0, 1, 2].map((place) => activityOf(run, moment, place)), ['waiting', 'ahead', 'other']);
+});
+
+test('a legend below a picture has as many rows as it needs', () => {
+  const entries = ['one', 'two', 'three'].map((text) => ({colour: 'red', text})), measure = (text) => 10 * text.length;
+  const places = (width) => layOutLegend(entries, width, measure).map(({x, row}) => [x, row]);
+  assert.deepEqual(places(300), [[8, 0], [68, 0], [128, 0]]);
+  assert.deepEqual(places(150), [[8, 0], [68, 0], [8, 1]]);
+  assert.deepEqual(places(10), [[8, 0], [8, 1], [8, 2]]);
+  assert.deepEqual(layOutLegend([], 300, measure), []);
 });
 
 test('words break between words only', () => {

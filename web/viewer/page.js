@@ -3,9 +3,9 @@
 import {getJson} from './state/api.js';
 import {readLink, writeLink} from './state/link.js';
 import {duration} from './state/clock.js';
-import {ACTIVITIES} from './map/activity.js';
+import {legendOfActivities} from './map/activity.js';
 import {ZOOM} from './map/map.js';
-import {element} from './panel/dom.js';
+import {element, sample} from './panel/dom.js';
 import {CallsPanel} from './panel/calls_panel.js';
 import {flightText} from './panel/in_flight.js';
 import {LogPanel} from './panel/log_panel.js';
@@ -17,7 +17,6 @@ import {RunPanel} from './panel/run_panel.js';
 import {SearchPanel} from './panel/search_panel.js';
 import {Tabs} from './panel/tabs.js';
 import {Film, savePicture, save} from './film.js';
-import {theme} from './theme.js';
 import {listenToKeys} from './keys.js';
 
 const $ = (id) => document.getElementById(id);
@@ -26,13 +25,6 @@ const MOST_AHEAD = 3;         // agents named as those ahead
 const SETTLED_MS = 150;       // how long a step stays before more is asked about it
 const GATHER_MS = 100;        // how long what comes is gathered before it is shown
 const SWITCHES = ['follow', 'trails', 'words', 'clusters', 'live'];
-
-// Of a legend.
-function entry(colour, text) {
-  const sample = element('i');
-  sample.style.background = colour;
-  return element('span', {}, sample, text);
-}
 
 export class Page {
   #sides;
@@ -222,15 +214,16 @@ export class Page {
 
   #showLegend() {
     const {functions} = this.#timeline;
-    $('legend').replaceChildren(...functions.slice(0, 8).map((name) => entry(this.#timeline.colourOf(name), name)));
+    $('legend').replaceChildren(...functions.slice(0, 8).map((name) => sample(this.#timeline.colourOf(name), name)));
   }
 
-  // What the colours of agents on the map say, where they say what is not written beside them.
+  // What the colours of agents on the map say: [{colour, text}]; none where each has its own.
+  get #mapLegend() { return this.#view.colouredBy === 'agent' ? [] : legendOfActivities(this.#view.time !== null); }
+
   #showActivities() {
-    const {colouredBy, time} = this.#view, shown = ACTIVITIES.filter(({isOfRun}) => time !== null || !isOfRun);
-    $('activities').hidden = colouredBy === 'agent';
-    if (colouredBy === 'agent') return;
-    $('activities').replaceChildren(...shown.map(({text, call}) => entry(theme.calls[call], text)));
+    const legend = this.#mapLegend;
+    $('activities').hidden = !legend.length;
+    $('activities').replaceChildren(...legend.map(({colour, text}) => sample(colour, text)));
   }
 
   #showPanels() {
@@ -354,7 +347,7 @@ export class Page {
     $('film').ariaPressed = String(isBegun);
     $('film').textContent = isBegun ? 'Stop and save' : 'Record film';
     this.#play(isBegun);
-    if (isBegun) this.#film.begin(this.#canvases); else save(await this.#film.end(), name);
+    if (isBegun) this.#film.begin(this.#canvases, this.#mapLegend); else save(await this.#film.end(), name);
   }
 
   #listen() {
@@ -378,7 +371,7 @@ export class Page {
       this.#timeline.kind = $('timeline-kind').value;
       this.draw();
     };
-    $('frame').onclick = () => savePicture(this.#canvases, `throng-${this.#view.step}.png`);
+    $('frame').onclick = () => savePicture(this.#canvases, this.#mapLegend, `throng-${this.#view.step}.png`);
     $('film').onclick = () => this.#record();
     $('open-help').onclick = () => $('help').showModal();
     new ResizeObserver(() => {

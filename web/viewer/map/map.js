@@ -1,7 +1,7 @@
 // The map of one run: its ground, cells, agents with their trails and words, and who is one cluster.
 
 import {colourOf, theme} from '../theme.js';
-import {ACTIVITIES, activityOf} from './activity.js';
+import {activityOf, colourOfActivity} from './activity.js';
 import {Fingers} from './camera.js';
 import {Ground, write} from './ground.js';
 import {drawWords, isFree, placeFirst} from './words.js';
@@ -185,8 +185,7 @@ export class MapView {
 
   #colourOf(place) {
     if (this.#view.colouredBy === 'agent') return colourOf(this.#run.agents[place]);
-    const name = activityOf(this.#run, this.#view, place);
-    return theme.calls[ACTIVITIES.find((activity) => activity.name === name).call];
+    return colourOfActivity(activityOf(this.#run, this.#view, place));
   }
 
   // The agent is drawn last.

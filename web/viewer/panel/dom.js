@@ -17,6 +17,13 @@ export function drawing(tag, fields = {}, ...children) { return add(document.cre
 
 export function button(text, onclick, fields = {}) { return element('button', {type: 'button', onclick, ...fields}, text); }
 
+// An entry of a legend.
+export function sample(colour, text) {
+  const square = element('i');
+  square.style.background = colour;
+  return element('span', {}, square, text);
+}
+
 // The items of a list, or one that says that there are none.
 export function itemsOr(none, items) { return items.length ? items : [element('li', {class: 'later'}, none)]; }
 
