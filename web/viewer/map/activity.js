@@ -8,8 +8,8 @@ const ACTIVITIES = [
   {name: 'ahead', text: 'ahead of the last', call: 5, isOfRun: true},
   {name: 'asleep', text: 'asleep', call: 7},
   {name: 'talking', text: 'talking', call: 3},
-  {name: 'walking', text: 'on the way', call: 0},
-  {name: 'other', text: 'something else', call: 2},
+  {name: 'walking', text: 'on the way', call: 6},
+  {name: 'other', text: 'something else', call: 0},
 ];
 
 // The name of the first that holds. lens: how the run is seen at this moment.
