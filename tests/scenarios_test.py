@@ -206,7 +206,7 @@ class ScenariosTest(unittest.TestCase):
             self.assertIn(words, done.stderr)
         questions.write_text('{"memory": ["What?"]}')
         for flags, words in ((["--without", "hope"], 'found "hope", allowed: observations, reflections, plans and relations'),
-                             (["--agent", "Nobody"], "nobody has this name")):
+                             (["--agent", "Nobody"], "nobody of this name")):
             done = throng("interview", journal, "--questions", questions, "--llm", "fake", *flags)
             self.assertEqual(done.returncode, 1)
             self.assertIn(words, done.stderr)

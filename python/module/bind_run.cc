@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "effects/answers_file.h"
 #include "journal/journal.h"
+#include "journal/read/reader.h"
 #include "llm/decorators/router.h"
 #include "python/convert/convert.h"
 #include "python/llm/backend.h"
@@ -180,6 +181,13 @@ std::optional<sim::Step> ReadSnapshotEvery(const Settings& settings) {
   return every;
 }
 
+// Embeddings from now on are compared with those that the journal has.
+void ExpectLength(const py::object& embed, const journal::Journal& journal) {
+  const auto length = journal::Reader(journal).EmbeddingLength();
+  if (!length) return;
+  for (const py::handle tool : embed) tool.attr("expect")(*length, MakeText(journal.Path()));
+}
+
 py::list DescribeServers(const llm::Llm& backend) {
   py::list servers;
   for (const llm::ServerStats& server : app::ServersOf(backend)) {
@@ -241,6 +249,8 @@ py::dict RunOn(PythonWorld& world, const Settings& settings, const JournalSetup&
   if (const std::string path = settings.Text("answers"); !path.empty()) {
     answers.emplace(path, [&world](uint32_t agent) { return world.AgentName(agent); });
   }
+  const py::object embed = settings.Object("embed");
+  if (journal != nullptr) ExpectLength(embed, *journal);
   const app::RunOutcome run = app::Run(world, *backend, options,
                                        {.limits = limits,
                                         .journal = journal.get(),
@@ -249,7 +259,7 @@ py::dict RunOn(PythonWorld& world, const Settings& settings, const JournalSetup&
                                         .on_warning = [](const std::string& text) { Warn(text); },
                                         .wrap = wrap,
                                         .tools = world.Tools(),
-                                        .embedder = ReadEmbedder(settings.Object("embed")),
+                                        .embedder = ReadEmbedder(embed),
                                         .people = answers ? &*answers : nullptr});
   py::dict described = DescribeRun(run.result, options.mode);
   described["steps"] = options.steps;

@@ -328,6 +328,19 @@ class EmbeddingsTest(unittest.TestCase):
             again = run(self.nearest, steps=2, journal=path, resume=True)
             self.assertEqual((again.hash, len(asked)), (first.hash, 2))
 
+    def test_a_run_that_goes_on_takes_no_embeddings_of_another_length(self):
+        def of_length(length):
+            return lambda texts: [[1.0] * length for _ in texts]
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.journal")
+            run(self.nearest, steps=1, embed=of_length(2), journal=path)
+            with self.assertRaisesRegex(throng.Error, "step 1, call 0 .embed.: an embedding has 3 numbers, but those in journal "
+                                        ".*a.journal have 2, and only those of one model can be compared"):
+                run(self.nearest, steps=2, embed=of_length(3), journal=path, resume=True)
+            result = run(self.nearest, steps=2, embed=of_length(2), journal=path, resume=True)
+            self.assertEqual(len(result.agents[0].mind), 2)
+
     def test_the_local_model_embeds_the_same_in_every_order(self):
         model = throng.Model(threads=1)
         mind = run(self.nearest, embed=model).agents[0].mind
@@ -358,7 +371,7 @@ class EmbeddingsTest(unittest.TestCase):
         with self.assertRaisesRegex(throng.Error, "embed=3: allowed"):
             run(self.nearest, embed=3)
         for wrong, message in (([[1.0]], "1 embeddings of 3 texts; allowed: one of each"),
-                               ([[1.0, 2.0], [1.0], [1.0]], "an embedding of 1 numbers, others had 2"),
+                               ([[1.0, 2.0], [1.0], [1.0]], "an embedding has 1 numbers, but others have 2, and only"),
                                ([[1.0], [float("nan")], [1.0]], "an embedding has something that is no number")):
             with self.assertRaisesRegex(throng.Error, "call 0 .embed.: " + message):
                 run(self.nearest, embed=lambda texts: wrong)

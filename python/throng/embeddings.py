@@ -36,21 +36,35 @@ def tool_of(embedder: Embedder | None) -> list[FunctionTool]:
     else:
         raise _native.Error(f"embed={embedder!r}: allowed: a throng.Model, the address of a server, or a function")
 
-    lengths: set[int] = set()  # of all embeddings so far
+    return [EmbedTool(embed)]
 
-    def checked(texts: Sequence[str]) -> list[list[float]]:
-        vectors = [[float(number) for number in vector] for vector in embed(texts)]
+
+class EmbedTool(FunctionTool):
+    """Embeds texts, and sees to it that all embeddings have one length."""
+
+    def __init__(self, embed: Callable[[Sequence[str]], Sequence[Sequence[float]]]) -> None:
+        self._embed = embed
+        self._length: int | None = None  # of the embeddings before
+        self._whose = "others"
+        super().__init__(self._checked, "embed", "pure", math.inf)
+
+    def expect(self, length: int, journal: str) -> None:
+        """Says what length those have that a journal keeps, with which the others will be compared."""
+        self._length, self._whose = length, f"those in journal {journal}"
+
+    def _checked(self, texts: Sequence[str]) -> list[list[float]]:
+        vectors = [[float(number) for number in vector] for vector in self._embed(texts)]
         if len(vectors) != len(texts):
             raise _native.Error(f"{len(vectors)} embeddings of {len(texts)} texts; allowed: one of each")
         for vector in vectors:
             if not all(map(math.isfinite, vector)):
                 raise _native.Error("an embedding has something that is no number")
-            lengths.add(len(vector))
-            if len(lengths) > 1:
-                raise _native.Error(f"an embedding of {len(vector)} numbers, others had {min(lengths - {len(vector)})}")
+            if self._length is None:
+                self._length = len(vector)
+            if len(vector) != self._length:
+                raise _native.Error(f"an embedding has {len(vector)} numbers, but {self._whose} have {self._length}, and "
+                                    "only those of one model can be compared")
         return vectors
-
-    return [FunctionTool(checked, "embed", "pure", math.inf)]
 
 
 class _Server:

@@ -5,22 +5,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "sim/find_agent.h"
 
 namespace throng::app {
-
-namespace {
-
-sim::AgentId FindAgent(const sim::World& world, const std::string& name) {
-  std::string names;
-  for (sim::AgentId agent = 0; agent < world.NumAgents(); ++agent) {
-    if (world.AgentName(agent) == name) return agent;
-    if (agent < 30) names += (agent > 0 ? ", " : "") + world.AgentName(agent);
-  }
-  throw MakeError(ErrorCode::kInvalid, "--interactive {}: there is nobody of this name, allowed: {}{}", name,
-                  names, world.NumAgents() > 30 ? ", ..." : "");
-}
-
-}  // namespace
 
 llm::Price ParsePrice(const std::string& text) {
   llm::Price price;
@@ -62,7 +49,7 @@ void CheckLimits(const Limits& limits, const sim::World& world) {
     throw MakeError(ErrorCode::kInvalid, "--max-cost {}: what tokens cost must be given with --price",
                     limits.max_cost);
   }
-  if (!limits.interactive.empty()) FindAgent(world, limits.interactive);
+  if (!limits.interactive.empty()) sim::FindAgent("--interactive", limits.interactive, sim::AgentsOf(world));
 }
 
 std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
@@ -92,7 +79,8 @@ LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::u
   limited.budget = budget.get();
   limited.top = std::move(budget);
   if (!limits.interactive.empty()) {
-    const llm::InteractiveOptions options = {FindAgent(world, limits.interactive), limits.target_ms * 1e-3};
+    const llm::InteractiveOptions options = {
+        sim::FindAgent("--interactive", limits.interactive, sim::AgentsOf(world)), limits.target_ms * 1e-3};
     auto interactive = std::make_unique<llm::InteractiveLlm>(std::move(limited.top), options);
     limited.interactive = interactive.get();
     limited.top = std::move(interactive);

@@ -19,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/questionnaire.h"
+#include "sim/find_agent.h"
 
 namespace throng::cli {
 namespace {
@@ -50,7 +51,7 @@ void Interview(Options& options, const CLI::App& command) {
     throw MakeError(ErrorCode::kInvalid, "journal {}: its world is {}, allowed: a town", options.journal,
                     scenario.world->Name());
   }
-  const sim::AgentId agent = town->FindAgent(options.agents[0]);
+  const sim::AgentId agent = sim::FindAgent("--agent", options.agents[0], sim::AgentsOf(*town));
   const sim::Step step =
       options.moments.empty() ? journal->NumSteps() : app::ParseMoment(options.moments[0], scenario);
   const sim::MindPtr mind = town::MindsAt(*town, *journal, step)[agent];
@@ -69,7 +70,7 @@ void Interview(Options& options, const CLI::App& command) {
     fmt::print("{}\n", answer);
     return;
   }
-  const nlohmann::ordered_json json = {{"agent", options.agents[0]},
+  const nlohmann::ordered_json json = {{"agent", town->AgentName(agent)},
                                        {"step", step},
                                        {"time", town->ClockAt(step)},
                                        {"question", options.question},
@@ -124,7 +125,8 @@ void AddInterview(CLI::App& app) {
   command->add_option("journal", options->journal, "Journal of a run; it is only read")->required();
   command->add_option("question", options->question, "Default: print plan and memories");
   command
-      ->add_option("--agent", options->agents, "Name, such as Ada; with --questions any number, default: all")
+      ->add_option("--agent", options->agents,
+                   "Name, such as Ada, or number; may be repeated with --questions, default: all")
       ->allow_extra_args(false);
   command
       ->add_option("--at", options->moments,

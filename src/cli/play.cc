@@ -14,8 +14,8 @@
 #include "base/error.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
+#include "cli/find_agent_of.h"
 #include "journal/people.h"
-#include "journal/read/reader.h"
 
 namespace throng::cli {
 
@@ -27,16 +27,6 @@ struct Options {
   std::string journal;
   std::string agent;
 };
-
-sim::AgentId FindAgent(const journal::Journal& journal, const std::string& name) {
-  std::string names;
-  for (const journal::AgentRow& agent : journal::Reader(journal).Agents()) {
-    if (agent.name == name) return static_cast<sim::AgentId>(agent.agent);
-    if (agent.agent < 30) names += (names.empty() ? "" : ", ") + agent.name;
-  }
-  throw MakeError(ErrorCode::kInvalid, "--agent {}: journal {} has nobody of this name, allowed: {}", name,
-                  journal.Path(), names);
-}
 
 // Of a file or a pipe, whose lines are all read.
 bool HasInputEnded() {
@@ -67,10 +57,9 @@ void Play(const Options& options) {
   while (true) {
     const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
     const std::vector<journal::OpenQuestion> open = journal::OpenQuestions(*journal);
+    const sim::AgentId agent = FindAgentOf(*journal, options.agent);
     const auto next = std::find_if(open.begin(), open.end(),
-                                   [agent = FindAgent(*journal, options.agent)](const auto& question) {
-                                     return question.key.agent == agent;
-                                   });
+                                   [&](const auto& question) { return question.key.agent == agent; });
     if (next != open.end()) {
       if (!AskOnTerminal(options.journal, *next)) return;
       continue;
@@ -91,7 +80,8 @@ void AddPlay(CLI::App& app) {
       "play", "Answer for an agent of a run that goes on in another process, or is stopped");
   const auto options = std::make_shared<Options>();
   command->add_option("journal", options->journal, "Journal of the run")->required();
-  command->add_option("--agent", options->agent, "Name of the agent whose questions you answer")->required();
+  command->add_option("--agent", options->agent, "Name or number of the agent whose questions you answer")
+      ->required();
   command->footer(
       "Shows each question that the agent is asked (throng.Ask) and reads the answer, one line, until the "
       "run is "

@@ -15,6 +15,7 @@
 #include "app/record/interventions.h"
 #include "app/scenario.h"
 #include "base/error.h"
+#include "sim/find_agent.h"
 #include "studies/mean_interval.h"
 #include "town/mind/hidden.h"
 #include "town/mind/interview.h"
@@ -62,7 +63,8 @@ class Interviewed {
     }
     step_ = moment.empty() ? journal_->NumSteps() : app::ParseMoment(moment, scenario_);
     minds_ = town::MindsAt(Town(), *journal_, step_);
-    for (const std::string& name : agents) agents_.push_back(Town().FindAgent(name));
+    for (const std::string& name : agents)
+      agents_.push_back(sim::FindAgent("--agent", name, sim::AgentsOf(Town())));
     for (sim::AgentId agent = 0; agents_.size() < minds_.size() && agents.empty(); ++agent) {
       agents_.push_back(agent);
     }

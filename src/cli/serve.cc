@@ -71,6 +71,7 @@ void Run(Options& options, const CLI::App& command) {
                model->Options().max_context, model->Options().kv);
   }
   if (!options.journal.empty()) fmt::print(stderr, "viewer of {} at {}\n", options.journal, address);
+  for (const std::string& listens : server.Addresses()) fmt::print(stderr, "listening on {}\n", listens);
   server.Run();
   done = true;
   watcher.join();
@@ -84,7 +85,9 @@ void AddServe(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   constexpr const char* kGroup = "Server";
   serve::ServerOptions& server = options->server;
-  command->add_option("--host", server.host, "Address to listen on; 0.0.0.0: all of this machine")
+  command
+      ->add_option("--host", server.host,
+                   "Address to listen on, or a name: all that it has; 0.0.0.0: all of this machine")
       ->group(kGroup)
       ->capture_default_str();
   command->add_option("--port", server.port, "Port; 0: any that is free")

@@ -173,8 +173,13 @@ void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::opt
   EngineRequest& request = ended->request;
   if (request.on_text) TellText(*ended, ended->text.TakeRest());
   metrics_.requests.Add(1);
-  if (reason == llm::FinishReason::kCancelled) metrics_.cancelled.Add(1);
+  if (reason == llm::FinishReason::kCancelled) {
+    metrics_.cancelled.Add(1);
+    metrics_.aborted.Add(1);
+  }
   if (reason == llm::FinishReason::kError) metrics_.failed.Add(1);
+  if (reason == llm::FinishReason::kStop) metrics_.stopped.Add(1);
+  if (reason == llm::FinishReason::kLength) metrics_.cut_at_length.Add(1);
   if (ended->was_admitted) {
     metrics_.prompt_tokens.Add(ended->NumPrompt());
     metrics_.cached_tokens.Add(ended->cached_prompt_tokens);

@@ -31,6 +31,12 @@ inline double Seconds(Clock::duration duration) { return std::chrono::duration<d
 
 // All numbers that the engine publishes.
 struct EngineMetrics {
+  // As vLLM counts them, those that were given up among them.
+  static Metric& Success(MetricsRegistry& registry, std::string_view reason) {
+    return registry.Counter("throng:request_success_total", "Requests that have ended without an error",
+                            fmt::format("finished_reason=\"{}\"", reason));
+  }
+
   explicit EngineMetrics(MetricsRegistry& registry)
       : running(registry.Gauge("throng:num_requests_running", "Sequences that are computed now")),
         waiting(registry.Gauge("throng:num_requests_waiting", "Requests in the queue")),
@@ -45,6 +51,9 @@ struct EngineMetrics {
         requests(registry.Counter("throng:requests_total", "Requests that have ended")),
         cancelled(registry.Counter("throng:requests_cancelled_total", "Requests that were cancelled")),
         failed(registry.Counter("throng:requests_failed_total", "Requests that ended with an error")),
+        stopped(Success(registry, "stop")),
+        cut_at_length(Success(registry, "length")),
+        aborted(Success(registry, "abort")),
         prompt_tokens(registry.Counter("throng:prompt_tokens_total", "Prompt tokens of admitted requests")),
         cached_tokens(
             registry.Counter("throng:prompt_tokens_cached_total", "Of these, taken from the prefix cache")),
@@ -66,8 +75,9 @@ struct EngineMetrics {
         restored(registry.Counter("throng:restored_blocks_total", "Blocks read back from disk")) {}
 
   Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &kv_usage, &output_rate, &prefix_hit_rate;
-  Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &recomputed_tokens,
-      &output_tokens, &steps, &guesses, &guesses_accepted;
+  Metric &requests, &cancelled, &failed, &stopped, &cut_at_length, &aborted;
+  Metric &prompt_tokens, &cached_tokens, &computed_tokens, &recomputed_tokens, &output_tokens, &steps,
+      &guesses, &guesses_accepted;
   Metric &preemptions, &prefix_evictions, &spilled, &restored;
 };
 

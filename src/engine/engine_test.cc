@@ -446,6 +446,8 @@ TEST_F(EngineTest, CountsWhatItDoes) {
   const std::string text = engine_->Metrics().PrometheusText();
   EXPECT_NE(text.find("# TYPE throng:requests_total counter\n"), std::string::npos) << text;
   EXPECT_NE(text.find("\nthrong:prompt_tokens_cached_total 192\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nthrong:request_success_total{finished_reason=\"length\"} 2\n"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("\nthrong:prefix_hit_rate 0.5\n"), std::string::npos) << text;
 }
 

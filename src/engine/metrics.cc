@@ -29,15 +29,16 @@ void Histogram::PrintTo(std::string& text) const {
   fmt::format_to(out, "{0}_bucket{{le=\"+Inf\"}} {1}\n{0}_sum {2}\n{0}_count {1}\n", name_, count, sum_);
 }
 
-Metric& MetricsRegistry::Find(MetricKind kind, const std::string& name, const std::string& help) {
+Metric& MetricsRegistry::Find(MetricKind kind, const std::string& name, const std::string& help,
+                              const std::string& label) {
   std::lock_guard lock(mutex_);
   for (Metric& metric : metrics_) {
-    if (metric.Name() == name) {
+    if (metric.Name() == name && metric.Label() == label) {
       THRONG_CHECK(metric.Kind() == kind);
       return metric;
     }
   }
-  return metrics_.emplace_back(kind, name, help);
+  return metrics_.emplace_back(kind, name, help, label);
 }
 
 Histogram& MetricsRegistry::Durations(const std::string& name, const std::string& help) {
@@ -51,10 +52,16 @@ Histogram& MetricsRegistry::Durations(const std::string& name, const std::string
 std::string MetricsRegistry::PrometheusText() const {
   std::lock_guard lock(mutex_);
   std::string text;
+  const auto out = std::back_inserter(text);
+  const Metric* before = nullptr;
   for (const Metric& metric : metrics_) {
-    fmt::format_to(std::back_inserter(text), "# HELP {0} {1}\n# TYPE {0} {2}\n{0} {3}\n", metric.Name(),
-                   metric.Help(), metric.Kind() == MetricKind::kCounter ? "counter" : "gauge",
-                   metric.Value());
+    if (before == nullptr || before->Name() != metric.Name()) {
+      fmt::format_to(out, "# HELP {0} {1}\n# TYPE {0} {2}\n", metric.Name(), metric.Help(),
+                     metric.Kind() == MetricKind::kCounter ? "counter" : "gauge");
+    }
+    const std::string label = metric.Label().empty() ? "" : "{" + metric.Label() + "}";
+    fmt::format_to(out, "{}{} {}\n", metric.Name(), label, metric.Value());
+    before = &metric;
   }
   for (const Histogram& histogram : histograms_) histogram.PrintTo(text);
   return text;

@@ -17,8 +17,8 @@ enum class MetricKind { kCounter, kGauge };
 // A number that any thread may change. Counters only grow.
 class Metric {
  public:
-  Metric(MetricKind kind, std::string name, std::string help)
-      : kind_(kind), name_(std::move(name)), help_(std::move(help)) {}
+  Metric(MetricKind kind, std::string name, std::string help, std::string label)
+      : kind_(kind), name_(std::move(name)), help_(std::move(help)), label_(std::move(label)) {}
 
   void Add(double amount) {
     double old = value_.load(std::memory_order_relaxed);
@@ -31,11 +31,13 @@ class Metric {
   MetricKind Kind() const { return kind_; }
   const std::string& Name() const { return name_; }
   const std::string& Help() const { return help_; }
+  const std::string& Label() const { return label_; }
 
  private:
   const MetricKind kind_;
   const std::string name_;
   const std::string help_;
+  const std::string label_;
   std::atomic<double> value_{0};
 };
 
@@ -63,12 +65,12 @@ class Histogram {
 class MetricsRegistry {
  public:
   // The metric of that name, made at the first call. It lives as long as the registry. A counter's name ends
-  // in _total.
-  Metric& Counter(const std::string& name, const std::string& help) {
-    return Find(MetricKind::kCounter, name, help);
+  // in _total. Those that differ by a label alone, such as reason="stop", are made one after the other.
+  Metric& Counter(const std::string& name, const std::string& help, const std::string& label = "") {
+    return Find(MetricKind::kCounter, name, help, label);
   }
   Metric& Gauge(const std::string& name, const std::string& help) {
-    return Find(MetricKind::kGauge, name, help);
+    return Find(MetricKind::kGauge, name, help, "");
   }
 
   // Of seconds.
@@ -78,7 +80,7 @@ class MetricsRegistry {
   std::string PrometheusText() const;
 
  private:
-  Metric& Find(MetricKind kind, const std::string& name, const std::string& help);
+  Metric& Find(MetricKind kind, const std::string& name, const std::string& help, const std::string& label);
 
   mutable std::mutex mutex_;
   std::deque<Metric> metrics_;        // guarded by mutex_; a deque, so that references stay

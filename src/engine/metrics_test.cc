@@ -8,6 +8,10 @@ namespace {
 constexpr const char* kText = R"(# HELP throng:a_total As
 # TYPE throng:a_total counter
 throng:a_total 2
+# HELP throng:ended_total Ends
+# TYPE throng:ended_total counter
+throng:ended_total{reason="stop"} 0
+throng:ended_total{reason="length"} 3
 # HELP throng:b Bs
 # TYPE throng:b gauge
 throng:b 0.5
@@ -35,6 +39,8 @@ throng:c_seconds_count 3
 TEST(MetricsTest, PrintsPrometheusText) {
   MetricsRegistry registry;
   registry.Counter("throng:a_total", "As").Add(2);
+  registry.Counter("throng:ended_total", "Ends", R"(reason="stop")");
+  registry.Counter("throng:ended_total", "Ends", R"(reason="length")").Add(3);
   registry.Gauge("throng:b", "Bs").Set(0.5);
   registry.Durations("throng:c_seconds", "Cs").Observe(0.25);
   registry.Durations("throng:c_seconds", "Cs").Observe(0.26);

@@ -124,7 +124,7 @@ class Server::Impl {
             .errors = context_.metrics->Counter("throng:http_errors_total", "Requests answered by an error"),
             .connections = context_.metrics->Gauge("throng:http_connections", "Connections that are open"),
             .on_close = {}},
-        listener_(site_, options.host, options.port) {
+        listener_(site_, Listener::AddressesOf(options.host, options.port)) {
     if (options.max_requests < 1 || options.max_requests > 4096) {
       throw MakeError(ErrorCode::kInvalid, "server: max_requests is {}, allowed is 1 to 4096",
                       options.max_requests);
@@ -135,6 +135,7 @@ class Server::Impl {
   ~Impl() { JoinWorkers(); }
 
   int Port() const { return listener_.Port(); }
+  const std::vector<std::string>& Addresses() const { return addresses_; }
 
   void Run() {
     while (!io_.stopped()) {
@@ -170,12 +171,14 @@ class Server::Impl {
   boost::asio::thread_pool slow_worker_;
   Site site_;
   Listener listener_;
+  const std::vector<std::string> addresses_ = listener_.Addresses();
 };
 
 Server::Server(const ServerOptions& options, engine::LocalModel* model)
     : impl_(std::make_unique<Impl>(options, model)) {}
 Server::~Server() = default;
 int Server::Port() const { return impl_->Port(); }
+std::vector<std::string> Server::Addresses() const { return impl_->Addresses(); }
 void Server::Run() { impl_->Run(); }
 void Server::Stop() { impl_->Stop(); }
 

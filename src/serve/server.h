@@ -57,7 +57,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   int Port() const;
-  void Run();  // serves until Stop, and until then nothing; once
+  std::vector<std::string> Addresses() const;  // where it listens, as 127.0.0.1:8080 and [::1]:8080
+  void Run();                                  // serves until Stop, and until then nothing; once
   // Accepts no more connections and requests; Run returns when those in work are answered, or after
   // stop_seconds, when they are cancelled. Any thread, but not a signal handler.
   void Stop();

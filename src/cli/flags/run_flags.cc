@@ -183,7 +183,7 @@ void AddLimitFlags(CLI::App& command, app::Limits& limits) {
 void AddInteractiveFlags(CLI::App& command, app::Limits& limits) {
   command
       .add_option("--interactive", limits.interactive,
-                  "Name of an agent whose calls go first; the report has their latencies")
+                  "Name or number of an agent whose calls go first; the report has their latencies")
       ->group(kLimits);
   command
       .add_option("--target-ms", limits.target_ms,

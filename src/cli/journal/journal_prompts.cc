@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/cli11.h"
+#include "cli/find_agent_of.h"
 #include "cli/journal/journal_commands.h"
 #include "journal/read/export.h"
 #include "journal/read/reader.h"
@@ -29,17 +30,6 @@ struct Options {
   std::string function;
   bool json = false;
 };
-
-int64_t FindAgent(const journal::Journal& journal, const std::string& name) {
-  constexpr size_t kNamesShown = 20;
-  std::vector<std::string> names;
-  for (const journal::AgentRow& agent : journal::Reader(journal).Agents()) {
-    if (agent.name == name) return agent.agent;
-    if (names.size() < kNamesShown) names.push_back(agent.name);
-  }
-  throw MakeError(ErrorCode::kInvalid, "--agent {}: journal {} has no such agent, allowed: {}{}", name,
-                  journal.Path(), fmt::join(names, ", "), names.size() == kNamesShown ? ", ..." : "");
-}
 
 std::string TextOf(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
@@ -108,7 +98,7 @@ void Print(const journal::Journal& journal, const Json& call) {
 void Prompts(const Options& options) {
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
   journal::CallFilter filter;
-  if (!options.agent.empty()) filter.agent = FindAgent(*journal, options.agent);
+  if (!options.agent.empty()) filter.agent = FindAgentOf(*journal, options.agent);
   filter.function = options.function;
   if (!options.from.empty()) filter.from = journal::ParseMoment(*journal, options.from);
   if (!options.to.empty()) filter.to = journal::ParseMoment(*journal, options.to);
@@ -138,7 +128,7 @@ void AddJournalPrompts(CLI::App& journal) {
   CLI::App* command = journal.add_subcommand("prompts", "Show calls: prompt, answer, tokens, cost, settings");
   const auto options = std::make_shared<Options>();
   command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
-  command->add_option("--agent", options->agent, "Only this agent's, by name");
+  command->add_option("--agent", options->agent, "Only this agent's, by name or number");
   CLI::Option* step =
       command->add_option("--step", options->step, "Only those of this step, or time such as 09:30");
   command->add_option("--from", options->from, "From this step or time on")->excludes(step);

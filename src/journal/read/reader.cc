@@ -1,6 +1,7 @@
 #include "journal/read/reader.h"
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "journal/store/database.h"
@@ -169,6 +170,15 @@ TokenSums Reader::Tokens() const {
   TokenSums used;
   while (sums.Step()) used = {static_cast<uint64_t>(sums.Int(0)), static_cast<uint64_t>(sums.Int(1))};
   return used;
+}
+
+std::optional<size_t> Reader::EmbeddingLength() const {
+  Statement row(journal_.GetDatabase(),
+                "SELECT result FROM effects WHERE kind = 'embedding' AND outcome = 'done' AND result <> '[]' "
+                "LIMIT 1");
+  std::optional<size_t> length;
+  while (row.Step()) length = nlohmann::json::parse(row.Text(0)).at(0).size();
+  return length;
 }
 
 int64_t Reader::NumCommits() const { return Count("SELECT count(*) FROM commits"); }

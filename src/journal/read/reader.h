@@ -121,6 +121,7 @@ class Reader {
   std::vector<FileRow> Files() const;                         // sorted by name
   std::vector<HourSums> Hours(int64_t steps_per_hour) const;  // only hours in which something happened
   TokenSums Tokens() const;
+  std::optional<size_t> EmbeddingLength() const;  // numbers of each, if there are any
 
   int64_t NumCommits() const;
   int64_t NumBodies() const;

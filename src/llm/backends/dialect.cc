@@ -103,12 +103,23 @@ bool ServerError::MeansNotThisPrompt() const {
   return HasAny(Lower(code + " " + type), {"content_filter", "content_policy", "invalid_prompt"});
 }
 
-std::string Dialect::ReadModels(const std::string& body, std::string_view server_header) {
+void Dialect::ReadContext(const Json& models, const std::string& model) {
+  for (const Json& listed : models) {
+    if (!listed.is_object() || (!model.empty() && TextOf(listed, "id") != model)) continue;
+    const auto context = listed.find("max_model_len");
+    if (context != listed.end() && context->is_number_integer()) context_ = context->get<int64_t>();
+    return;
+  }
+}
+
+std::string Dialect::ReadModels(const std::string& body, std::string_view server_header,
+                                const std::string& model) {
   const std::string server = Lower(std::string(server_header));
   if (server.starts_with("llama.cpp")) program_ = Program::kLlamaCpp;
   const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("data") || !json["data"].is_array() || json["data"].empty())
     return "";
+  ReadContext(json["data"], model);
   const Json& first = json["data"][0];
   if (!first.is_object()) return "";
   const std::string owner = Lower(TextOf(first, "owned_by"));

@@ -42,8 +42,9 @@ enum class ConstraintForm {
 class Dialect {
  public:
   // The id of the first model that GET /models lists, or nothing. Learns from its owner and from the header
-  // Server which program the server is.
-  std::string ReadModels(const std::string& body, std::string_view server_header);
+  // Server which program the server is, and the context of `model`; empty: of the first.
+  std::string ReadModels(const std::string& body, std::string_view server_header, const std::string& model);
+  int64_t Context() const { return context_; }  // tokens; 0: it has not said
   // The body of vLLM's GET /version.
   void ReadVersion(const std::string& body);
   bool IsVllm() const { return program_ == Program::kVllm; }
@@ -77,11 +78,14 @@ class Dialect {
                                      const Constraint& constraint);
 
  private:
+  void ReadContext(const nlohmann::ordered_json& models, const std::string& model);
+
   enum class Program { kUnknown, kThrong, kVllm, kLlamaCpp, kSglang };
 
   std::vector<ConstraintForm> FormsFor(const Constraint& constraint) const;
 
   Program program_ = Program::kUnknown;
+  int64_t context_ = 0;
   bool structured_outputs_ = true;  // vLLM: from 0.11 on
   bool max_completion_tokens_ = false;
   PriorityOrder priority_order_ = PriorityOrder::kNotSent;

@@ -44,7 +44,8 @@ bool IsServersFault(const HttpTransfer& transfer, const Completion& completion) 
 HttpLlm::HttpLlm(const std::vector<HttpOptions>& servers)
     : identity_(IdentityOf(servers)),
       transfers_(std::make_unique<HttpTransfers>(SumOfInFlight(servers))),
-      queues_(servers.size() + 1) {
+      queues_(servers.size() + 1),
+      is_well_(servers.size(), true) {
   THRONG_CHECK(!servers.empty());
   for (const HttpOptions& options : servers) {
     // An address that cannot be one is refused before anything is asked.
@@ -73,9 +74,11 @@ void HttpLlm::Submit(Request request) {
   job->request = std::move(request);
   {
     const std::lock_guard lock(mutex_);
-    const auto known = server_of_.find(job->request.key.agent);
+    const auto known = place_of_.find(job->request.key.agent);
     job->number = ++last_number_;
-    job->queue = known == server_of_.end() ? servers_.size() : known->second;
+    job->queue = servers_.size();
+    if (known != place_of_.end())
+      job->queue = is_well_[known->second.home] ? known->second.home : known->second.last;
     jobs_[job->request.id] = job;
     queues_[*job->queue].emplace(PlaceOf(*job), job);
   }
@@ -206,6 +209,7 @@ void HttpLlm::AskServers() {
 // The next call, and the server that takes it.
 bool HttpLlm::TakeNext(std::shared_ptr<Job>& job, size_t& server) {
   const std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < servers_.size(); ++i) is_well_[i] = servers_[i]->IsWell();
   Queue* first = nullptr;
   for (Queue& queue : queues_) {
     if (!queue.empty() && (first == nullptr || queue.begin()->first < first->begin()->first)) first = &queue;
@@ -218,13 +222,14 @@ bool HttpLlm::TakeNext(std::shared_ptr<Job>& job, size_t& server) {
   const bool all_rest = std::all_of(servers_.begin(), servers_.end(),
                                     [](const auto& one) { return !one->IsKnown() || one->RestsFor() > 0; });
   std::optional<size_t> best;
-  // The one that rests least, if all do; one with calls of its own agents; the one with the least load.
-  std::tuple<double, bool, double> best_rank;
+  // The one that rests least, if all do; one that may be well again; one with calls of its own agents; the
+  // one with the least load.
+  std::tuple<double, bool, bool, double> best_rank;
   for (size_t i = 0; i < servers_.size(); ++i) {
     RemoteServer& one = *servers_[i];
     if (!one.HasRoom()) one.WouldTakeMore();
     if (!one.HasRoom() || (one.RestsFor() > 0 && !all_rest)) continue;
-    const std::tuple rank(one.RestsFor(), !is_due(queues_[i]), one.Load());
+    const std::tuple rank(one.RestsFor(), !one.WantsTrial(), !is_due(queues_[i]), one.Load());
     if (best && best_rank <= rank) continue;
     best = i;
     best_rank = rank;
@@ -235,8 +240,17 @@ bool HttpLlm::TakeNext(std::shared_ptr<Job>& job, size_t& server) {
   Queue& from = is_due(own) ? own : is_due(newcomers) ? newcomers : *first;
   job = std::move(from.extract(from.begin()).mapped());
   job->queue.reset();
-  server = job->server = server_of_[job->request.key.agent] = *best;
+  server = *best;
+  MoveTo(server, *job);
   return true;
+}
+
+// An agent has another home if its own is full, but keeps one that has failed. With the lock.
+void HttpLlm::MoveTo(size_t server, Job& job) {
+  job.server = server;
+  Place& place = place_of_.try_emplace(job.request.key.agent, Place{server, server}).first->second;
+  place.last = server;
+  if (is_well_[place.home] || servers_[place.home]->IsGone()) place.home = server;
 }
 
 void HttpLlm::Send(std::unique_ptr<HttpTransfer> transfer, size_t server, std::shared_ptr<Job> job) {
@@ -296,7 +310,7 @@ void HttpLlm::OnChat(InFlight over) {
   CountOf(over.server, completion, transfer.Seconds());
   if (!IsServersFault(transfer, completion) && server.Recover())
     spdlog::info("{} answers now", server.Where());
-  if (completion.error && TryElsewhere(over, completion)) return;
+  if (completion.error && (TryElsewhere(over, completion) || TryLongerContext(over, completion))) return;
   Complete(*over.job, std::move(completion));
 }
 
@@ -321,6 +335,37 @@ bool HttpLlm::TryElsewhere(const InFlight& over, const Completion& failed) {
   if (job.cancelled) return true;
   job.queue = servers_.size();
   queues_[*job.queue].emplace(PlaceOf(job), over.job);
+  return true;
+}
+
+// Whether one of those that have refused it as too long does not say already that this one will.
+bool HttpLlm::MayHold(size_t server, const Job& job) const {
+  const int64_t context = servers_[server]->Context();
+  return std::none_of(job.too_long_for.begin(), job.too_long_for.end(), [&](size_t refused) {
+    return refused == server || (context > 0 && context <= servers_[refused]->Context());
+  });
+}
+
+// Whether there is a server that may have room for a prompt that is too long for this one; then it is asked
+// at once, however many calls it has.
+bool HttpLlm::TryLongerContext(const InFlight& over, const Completion& failed) {
+  if (failed.error->Code() != ErrorCode::kExhausted) return false;
+  Job& job = *over.job;
+  job.too_long_for.insert(over.server);
+  std::optional<size_t> best;
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    if (!servers_[i]->IsKnown() || !MayHold(i, job)) continue;
+    if (!best || servers_[i]->Context() > servers_[*best]->Context()) best = i;
+  }
+  if (!best) return false;
+  if (too_short_.insert(over.server).second)
+    spdlog::warn("{}; servers that may have a longer context are asked", failed.error->what());
+  {
+    const std::lock_guard lock(mutex_);
+    if (job.cancelled) return true;
+    MoveTo(*best, job);
+  }
+  Send(servers_[*best]->Ask(job.request), *best, over.job);
   return true;
 }
 

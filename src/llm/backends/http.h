@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -33,8 +34,10 @@ namespace throng::llm {
 // Several servers are one, larger one: whichever has room takes the next call. Among calls of the same
 // priority, a server takes those of agents that it has answered before, whose prompts it may have in its
 // cache, then those of new agents, then any that a full server would have to leave waiting. A call that is
-// kUnavailable on one is asked on others before it fails; the server rests meanwhile, if another does not.
-// One that refuses all calls after it has answered some is left out. Both are logged.
+// kUnavailable on one is asked on others before it fails; the server rests meanwhile, if another does not,
+// and its agents come back to it once it has answered a call again. A prompt beyond the context of one is
+// asked on those that may have a longer one, and kExhausted only if none has. A server that refuses all calls
+// after it has answered some is left out. All this is logged.
 class HttpLlm : public Llm {
  public:
   explicit HttpLlm(const HttpOptions& server) : HttpLlm(std::vector{server}) {}
@@ -54,16 +57,22 @@ class HttpLlm : public Llm {
  private:
   struct Job {
     Request request;
-    uint64_t number = 0;          // in order of arrival
-    std::optional<size_t> queue;  // in which it waits
-    size_t server = 0;            // else the one that was asked
-    int failures = 0;             // attempts at servers that were unavailable
+    uint64_t number = 0;              // in order of arrival
+    std::optional<size_t> queue;      // in which it waits
+    size_t server = 0;                // else the one that was asked
+    int failures = 0;                 // attempts at servers that were unavailable
+    std::set<size_t> too_long_for{};  // servers
     bool cancelled = false;
   };
   struct InFlight {
     std::unique_ptr<HttpTransfer> transfer;  // a ChatTransfer if there is a job
     size_t server = 0;                       // index
     std::shared_ptr<Job> job;                // null: a question about the server
+  };
+  // Where an agent's calls go.
+  struct Place {
+    size_t home;  // the server that it comes back to when that is well again
+    size_t last;  // that it was last sent to
   };
   using Queue = std::map<std::pair<int, uint64_t>, std::shared_ptr<Job>>;  // by priority and number
 
@@ -78,6 +87,9 @@ class HttpLlm : public Llm {
   void OnQuestion(const InFlight& over);
   void OnChat(InFlight over);
   bool TryElsewhere(const InFlight& over, const Completion& failed);
+  bool TryLongerContext(const InFlight& over, const Completion& failed);
+  bool MayHold(size_t server, const Job& job) const;
+  void MoveTo(size_t server, Job& job);
   void FailWaiting(const Completion& failed);
   void CompareModel(const RemoteServer& server) const;
   void CountOf(size_t server, const Completion& completion, double seconds);
@@ -90,14 +102,16 @@ class HttpLlm : public Llm {
   std::unique_ptr<HttpTransfers> transfers_;
   std::vector<std::unique_ptr<RemoteServer>> servers_;
   std::unordered_map<const HttpTransfer*, InFlight> in_flight_;
+  std::set<size_t> too_short_;  // servers that prompts were too long for, of which the log tells
 
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable done_;
   bool stop_ = false;
   bool any_cancelled_ = false;
   uint64_t last_number_ = 0;
-  std::vector<Queue> queues_;  // by server that answered the agent last; the last: by none
-  std::unordered_map<uint32_t, size_t> server_of_;           // by agent: that it was last sent to
+  std::vector<Queue> queues_;                     // by server that has the agent's place; the last: none
+  std::unordered_map<uint32_t, Place> place_of_;  // by agent
+  std::vector<bool> is_well_;                     // by server
   std::unordered_map<uint64_t, std::shared_ptr<Job>> jobs_;  // by id
   std::vector<Completion> ready_;
   Stats stats_;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <future>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -322,6 +323,109 @@ TEST_F(HttpServersTest, WhatIsWrongForGoodEndsTheRunUnlessTheServerHasAnswered) 
               AllOf(HasSubstr("has no quota left for this key (status 429): the quota is used up; it is "
                               "left out from now on"),
                     Not(HasSubstr("is asked for the model"))));
+}
+
+TEST_F(HttpServersTest, AgentsComeBackToAServerThatIsWellAgain) {
+  Numbered<HttpLlm> llm(Both());
+  WarmUp(llm);
+  const auto answer = a_.script;
+  const auto served_by_a = [&] {
+    std::set<uint32_t> agents;
+    for (uint32_t agent = 0; agent < 8; ++agent) {
+      const Completion completion = AskOne(llm, Ask(agent));
+      EXPECT_EQ(completion.text, "park");
+      if (completion.served_by.find(a_.Url()) != completion.served_by.npos) agents.insert(agent);
+    }
+    return agents;
+  };
+  for (uint32_t agent = 0; agent < 8; ++agent) llm.Send(Ask(agent));
+  WaitFor(llm, 8);
+  const std::set<uint32_t> home = served_by_a();
+  ASSERT_GE(home.size(), 1u);
+  ASSERT_LT(home.size(), 8u);
+  a_.script = Busy;
+  EXPECT_EQ(served_by_a(), std::set<uint32_t>());
+  a_.script = answer;
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  served_by_a();  // the first call tells that it is well
+  EXPECT_THAT(served_by_a(), ::testing::IsSupersetOf(home));
+}
+
+TEST_F(HttpServersTest, AServerThatWasAwayIsAskedWhatItIsBeforeItTakesCalls) {
+  HttpOptions away = a_.Options();
+  away.timeout = 0.3;
+  Numbered<HttpLlm> llm(std::vector{away, b_.Options()});
+  WarmUp(llm);
+  const auto answer = a_.script;
+  a_.script = [&](int, const Json&, httplib::Response&) { a_.HangFor(1); };
+  a_.models_status = 503;
+  for (uint32_t agent = 0; agent < 6; ++agent) llm.Send(Ask(agent));
+  WaitFor(llm, 6);
+  const size_t before = a_.bodies.size();
+  for (int i = 0; i < 3; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    EXPECT_THAT(AskOne(llm, Ask(static_cast<uint32_t>(i))).served_by, HasSubstr(b_.Url()));
+  }
+  EXPECT_EQ(a_.bodies.size(), before);
+}
+
+class ContextsTest : public HttpServersTest {
+ protected:
+  // Prompts are as long as their number.
+  static auto WithContext(int context) {
+    return [context](int, const Json& body, httplib::Response& response) {
+      const int length = std::stoi(body["messages"].back()["content"].get<std::string>());
+      if (length <= context) return response.set_content(Chat("park"), "application/json");
+      response.status = 400;
+      response.set_content(ErrorBody("the maximum context length is " + std::to_string(context)),
+                           "application/json");
+    };
+  }
+
+  static Request Long(uint32_t agent, int length) {
+    Request request = Ask(agent);
+    request.prompt = std::to_string(length);
+    return request;
+  }
+};
+
+TEST_F(ContextsTest, WhatIsTooLongForOneIsAskedOnAnother) {
+  const LoggedText log;
+  {
+    Numbered<HttpLlm> llm(Both());
+    WarmUp(llm);
+    a_.script = WithContext(10);
+    b_.script = WithContext(20);
+    for (uint32_t agent = 0; agent < 6; ++agent) llm.Send(Long(agent, 15));
+    for (const Completion& completion : WaitFor(llm, 6)) EXPECT_EQ(completion.text, "park");
+    const size_t before = a_.bodies.size();
+    EXPECT_GE(before, 1u);
+    for (uint32_t agent = 0; agent < 6; ++agent) EXPECT_EQ(AskOne(llm, Long(agent, 16)).text, "park");
+    EXPECT_EQ(a_.bodies.size(), before);  // they have stayed where their prompts fit
+    EXPECT_EQ(AskOne(llm, Long(0, 10)).text, "park");
+    const size_t asked = a_.bodies.size() + b_.bodies.size();
+    EXPECT_EQ(AskOne(llm, Long(7, 21)).error->Code(), ErrorCode::kExhausted);
+    EXPECT_EQ(a_.bodies.size() + b_.bodies.size(), asked + 2);  // each once
+  }
+  const std::string said =
+      "the maximum context length is 10; servers that may have a longer context are asked";
+  EXPECT_THAT(log.Text(), HasSubstr(said));
+}
+
+TEST_F(ContextsTest, WhoHasNoLongerContextIsNotAsked) {
+  a_.models = R"({"data":[{"id":"other","max_model_len":90},{"id":"m","max_model_len":10}]})";
+  b_.models = R"({"data":[{"id":"m","max_model_len":20}]})";
+  Numbered<HttpLlm> llm(Both());
+  WarmUp(llm);
+  a_.script = WithContext(10);
+  b_.script = WithContext(20);
+  for (uint32_t agent = 0; agent < 6; ++agent) llm.Send(Long(agent, 30));
+  for (const Completion& completion : WaitFor(llm, 6)) {
+    ASSERT_TRUE(completion.error);
+    EXPECT_THAT(completion.error->what(), HasSubstr("the maximum context length is 20"));
+  }
+  EXPECT_EQ(b_.bodies.size(), 6u);
+  EXPECT_LT(a_.bodies.size(), 6u);
 }
 
 TEST_F(HttpServersTest, OtherModelsAreNoticed) {

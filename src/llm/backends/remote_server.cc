@@ -58,7 +58,7 @@ std::optional<Completion> RemoteServer::OnQuestion(const HttpTransfer& transfer)
     return std::nullopt;
   }
   state_ = State::kUnknown;
-  const std::string first = listed ? dialect_.ReadModels(transfer.reply, transfer.server) : "";
+  const std::string first = listed ? dialect_.ReadModels(transfer.reply, transfer.server, model_) : "";
   if (model_.empty()) model_ = first;
   const bool busy =
       transfer.HasReply() && MeansBusy(transfer.status) && ++busy_about_models_ < kBusyAboutModels;
@@ -76,6 +76,7 @@ std::optional<Completion> RemoteServer::OnQuestion(const HttpTransfer& transfer)
 }
 
 int RemoteServer::Limit() const {
+  if (rests_ > 0) return 1;
   const bool alone = !has_answered_ && first_sent_ &&
                      Clock::now() - *first_sent_ < std::chrono::duration<double>(kAloneSeconds);
   return alone ? 1 : limit_.Limit();
@@ -189,6 +190,10 @@ bool RemoteServer::Rest(const HttpTransfer& transfer, double retry_after_s) {
     return begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   };
   const bool was_well = rests_ == 0;
+  if (state_ == State::kKnown && !transfer.HasReply()) {
+    state_ = State::kUnknown;
+    asks_version_ = false;
+  }
   if (transfer.begin >= rested_) {  // else it is the failure for which it rested
     rested_ = Clock::now();
     const double growing =

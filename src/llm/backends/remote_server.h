@@ -45,9 +45,11 @@ class RemoteServer {
   std::optional<Completion> OnQuestion(const HttpTransfer& transfer);
   bool IsKnown() const { return state_ == State::kKnown; }
   bool IsAsked() const { return state_ == State::kAsked; }
+  int64_t Context() const { return dialect_.Context(); }  // in tokens; 0: it has not said
 
   // Whether it copes with one more call. The first goes alone, so that only one is refused if the server
-  // wants another form; but not for long, as it may take long to answer, and a refusal comes at once.
+  // wants another form; but not for long, as it may take long to answer, and a refusal comes at once. After a
+  // failure one goes alone until it is answered.
   bool HasRoom() const { return IsKnown() && calls_ < Limit(); }
   double Load() const { return static_cast<double>(calls_) / Limit(); }  // 1: it has no room
   // Says that calls wait for those that it has: from then on, their times tell how many it copes with.
@@ -63,14 +65,18 @@ class RemoteServer {
   void Forget() { --calls_; }
   bool HasAnswered() const { return has_answered_; }
 
-  // It failed a request, and rests: longer each time, and for as long as it wants itself. Returns whether it
-  // was well before.
+  // It failed a request, and rests: longer each time, and for as long as it wants itself. One that was not
+  // there is asked what it is before it takes calls again. Returns whether it was well before.
   bool Rest(const HttpTransfer& transfer, double retry_after_s);
   // Seconds; 0: it does not rest.
   double RestsFor() const {
     return std::max(std::chrono::duration<double>(rests_until_ - std::chrono::steady_clock::now()).count(),
                     0.0);
   }
+  // Neither has it failed what it was asked last, nor was it left out.
+  bool IsWell() const { return rests_ == 0 && !IsGone(); }
+  // Whether only a call can tell if it is well again.
+  bool WantsTrial() const { return rests_ > 0 && HasRoom(); }
   // It answered. Returns whether it had failed before.
   bool Recover() { return std::exchange(rests_, 0) > 0; }
   // It is not asked again.

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <httplib.h>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
@@ -11,12 +12,15 @@
 #include <mutex>
 #include <thread>
 
+#include "base/error.h"
+#include "base/testing/logged_text.h"
 #include "serve/http/listener.h"
 #include "serve/testing/raw_client.h"
 
 namespace throng::serve {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -152,7 +156,7 @@ class ConnectionTest : public ::testing::Test {
                          .errors = metrics_.Counter("errors_total", ""),
                          .connections = metrics_.Gauge("connections", ""),
                          .on_close = {}});
-    listener_ = std::make_unique<Listener>(*site_, "127.0.0.1", 0);
+    listener_ = std::make_unique<Listener>(*site_, addresses_);
     listener_->Start();
     thread_ = std::thread([this] { io_.run(); });
   }
@@ -187,6 +191,7 @@ class ConnectionTest : public ::testing::Test {
   boost::asio::io_context io_{1};
   boost::asio::thread_pool workers_{2};
   boost::asio::thread_pool slow_worker_{1};
+  std::vector<Listener::Tcp::endpoint> addresses_ = Listener::AddressesOf("127.0.0.1", 0);
   std::unique_ptr<Site> site_;
   std::unique_ptr<Listener> listener_;
   std::thread thread_;
@@ -227,6 +232,30 @@ TEST_F(ConnectionTest, WhatTakesLongKeepsNobodyWaiting) {
       ::testing::EndsWith("abc"));
   go_on_.set_value();
   for (RawClient& client : clients) EXPECT_THAT(client.ReadAll(), ::testing::EndsWith("at last"));
+}
+
+TEST_F(ConnectionTest, ListensOnAllAddressesOfAName) {
+  // What localhost has where IPv6 is known, and an address that is none of this machine.
+  for (const char* address : {"::1", "192.0.2.1"}) addresses_.push_back(Listener::AddressesOf(address, 0)[0]);
+  const LoggedText log;
+  Start();
+  EXPECT_THAT(Ask(kQuickAndClose), StartsWith("HTTP/1.1 200"));
+  const std::string text = log.Text();
+  EXPECT_THAT(listener_->Addresses(), Contains(fmt::format("127.0.0.1:{}", listener_->Port())));
+  EXPECT_THAT(text, HasSubstr("192.0.2.1:0 cannot be listened on: "));
+  if (text.find("[::1]:0 cannot") != text.npos) GTEST_SKIP() << text;
+  EXPECT_THAT(listener_->Addresses(), Contains(fmt::format("[::1]:{}", listener_->Port())));
+  httplib::Client client("::1", listener_->Port());
+  const auto reply = client.Get("/quick", {{"Host", "[::1]"}});
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->status, 200);
+}
+
+TEST_F(ConnectionTest, RefusesWhenItCanListenNowhere) {
+  addresses_ = Listener::AddressesOf("192.0.2.1", 80);
+  EXPECT_THROW(Start(), Error);
+  addresses_ = Listener::AddressesOf("127.0.0.1", 0);
+  Start();
 }
 
 TEST_F(ConnectionTest, SpeaksHttp10) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <set>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -50,18 +52,10 @@ std::string NetworkOf(const asio::ip::address& address) {
   return {bytes.begin(), bytes.begin() + 8};
 }
 
-asio::ip::tcp::endpoint Resolve(asio::io_context& io, const std::string& host, int port) {
-  asio::ip::tcp::resolver resolver(io);
-  ErrorOfSystem error;
-  const auto found = resolver.resolve(host, std::to_string(port), asio::ip::tcp::resolver::passive, error);
-  if (error || found.empty()) {
-    throw MakeError(ErrorCode::kIo, "server: {} is no address of this machine: {}", host, error.message());
-  }
-  // localhost has two; clients that know one of them only know this one.
-  for (const auto& entry : found) {
-    if (entry.endpoint().address().is_v4()) return entry.endpoint();
-  }
-  return found.begin()->endpoint();
+std::string TextOf(const asio::ip::tcp::endpoint& endpoint) {
+  std::ostringstream text;
+  text << endpoint;
+  return text.str();
 }
 
 // Says why there is no connection, if that can be said at once.
@@ -76,45 +70,75 @@ void TurnAway(asio::ip::tcp::socket socket, std::string_view why) {
 
 }  // namespace
 
-Listener::Listener(Site& site, const std::string& host, int port)
-    : site_(site), acceptor_(site.io), check_timer_(site.io), retry_timer_(site.io) {
-  site.on_close = [this](Connection& connection) { Forget(connection); };
-  const Tcp::endpoint endpoint = Resolve(site.io, host, port);
-  try {
-    acceptor_.open(endpoint.protocol());
-    acceptor_.set_option(Tcp::acceptor::reuse_address(true));
-    // "::" is all of this machine, as 0.0.0.0 is.
-    if (endpoint.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false));
-    acceptor_.bind(endpoint);
-    acceptor_.listen(asio::socket_base::max_listen_connections);
-    port_ = acceptor_.local_endpoint().port();
-  } catch (const boost::system::system_error& error) {
-    throw MakeError(ErrorCode::kIo, "server: {}:{} cannot be listened on: {}", host, port,
-                    error.code().message());
+std::vector<Listener::Tcp::endpoint> Listener::AddressesOf(const std::string& host, int port) {
+  asio::io_context io;
+  Tcp::resolver resolver(io);
+  ErrorOfSystem error;
+  const auto found = resolver.resolve(host, std::to_string(port), Tcp::resolver::passive, error);
+  if (error || found.empty()) {
+    throw MakeError(ErrorCode::kIo, "server: {} is no address of this machine: {}", host, error.message());
   }
+  std::set<Tcp::endpoint> addresses;  // in their order, in which IPv4 comes first
+  for (const auto& entry : found) addresses.insert(entry.endpoint());
+  return {addresses.begin(), addresses.end()};
+}
+
+Listener::Listener(Site& site, const std::vector<Tcp::endpoint>& addresses)
+    : site_(site), check_timer_(site.io) {
+  site.on_close = [this](Connection& connection) { Forget(connection); };
+  std::vector<std::string> failures;
+  for (const Tcp::endpoint& address : addresses) {
+    try {
+      Listen(address, addresses.size() == 1);
+    } catch (const boost::system::system_error& error) {
+      failures.push_back(
+          fmt::format("{} cannot be listened on: {}", TextOf(address), error.code().message()));
+    }
+  }
+  if (doors_.empty()) throw MakeError(ErrorCode::kIo, "server: {}", fmt::join(failures, "; "));
+  for (const std::string& failure : failures) spdlog::warn("server: {}", failure);
   most_ = RaiseFileLimit(static_cast<size_t>(site.limits.connections));
+}
+
+void Listener::Listen(Tcp::endpoint address, bool is_only_one) {
+  if (address.port() == 0) address.port(static_cast<unsigned short>(port_));
+  Tcp::acceptor acceptor(site_.io);
+  acceptor.open(address.protocol());
+  acceptor.set_option(Tcp::acceptor::reuse_address(true));
+  // "::" alone is all of this machine, as 0.0.0.0 is.
+  if (address.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!is_only_one));
+  acceptor.bind(address);
+  acceptor.listen(asio::socket_base::max_listen_connections);
+  port_ = acceptor.local_endpoint().port();
+  doors_.push_back({std::move(acceptor), boost::asio::steady_timer(site_.io)});
 }
 
 Listener::~Listener() { CloseAll(); }
 
+std::vector<std::string> Listener::Addresses() const {
+  std::vector<std::string> addresses;
+  for (const Door& door : doors_) addresses.push_back(TextOf(door.acceptor.local_endpoint()));
+  return addresses;
+}
+
 void Listener::Start() {
-  Accept();
+  for (Door& door : doors_) Accept(door);
   WaitToCheck();
 }
 
-void Listener::Accept() {
-  acceptor_.async_accept([this](ErrorOfSystem error, Tcp::socket socket) {
-    if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
+void Listener::Accept(Door& door) {
+  door.acceptor.async_accept([this, &door](ErrorOfSystem error, Tcp::socket socket) {
+    if (error == asio::error::operation_aborted || !door.acceptor.is_open()) return;
     if (!error) {
       ErrorOfSystem gone;
       const Tcp::endpoint client = socket.remote_endpoint(gone);
       if (!gone) Admit(std::move(socket), client);
-      return Accept();
+      return Accept(door);
     }
     // No files are left, perhaps: some connection will end.
-    retry_timer_.expires_after(kCheckTime);
-    retry_timer_.async_wait([this](ErrorOfSystem stopped) {
-      if (!stopped && acceptor_.is_open()) Accept();
+    door.retry_timer.expires_after(kCheckTime);
+    door.retry_timer.async_wait([this, &door](ErrorOfSystem stopped) {
+      if (!stopped && door.acceptor.is_open()) Accept(door);
     });
   });
 }
@@ -186,7 +210,7 @@ void Listener::Drain(double seconds) {
   cancel_at_ =
       Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   ErrorOfSystem ignored;
-  acceptor_.close(ignored);
+  for (Door& door : doors_) door.acceptor.close(ignored);
   for (const auto& connection : Connections()) connection->Drain();
   if (entries_.empty()) site_.io.stop();
 }

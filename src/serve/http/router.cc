@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <new>
+#include <set>
 
 #include "base/error.h"
 #include "serve/http/error_reply.h"
@@ -47,6 +48,12 @@ bool Matches(std::string_view pattern, std::string_view path, Params& params) {
 Router::Router(std::vector<Route> routes, AccessOptions access, const HttpLimits& limits)
     : routes_(std::move(routes)), access_(std::move(access)), limits_(limits) {}
 
+std::vector<std::string> Router::AllMethods() const {
+  std::set<std::string> methods = {"HEAD"};
+  for (const Route& route : routes_) methods.insert(route.method);
+  return {methods.begin(), methods.end()};
+}
+
 std::string Router::Hint(const HttpRequest& request) const {
   const std::string path =
       request.path.starts_with("/v1/v1/") ? request.path.substr(3) : "/v1" + request.path;
@@ -72,6 +79,7 @@ Router::Decision Router::Decide(RequestHead& head) const {
     route = &candidate;
     request.params = std::move(params);
   }
+  if (request.method == "OPTIONS" && request.path == "*") methods = AllMethods();
   const std::string allowed = fmt::format("{}", fmt::join(methods, ", "));
   if (auto preflight = access_.Preflight(head, allowed)) return {.reply = std::move(preflight)};
   // That there is no such endpoint is no secret.

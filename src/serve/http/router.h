@@ -42,6 +42,7 @@ class Router {
 
  private:
   // For an error: where clients meant to go whose base URL lacks "/v1" or has it twice; empty: nowhere known.
+  std::vector<std::string> AllMethods() const;
   std::string Hint(const HttpRequest& request) const;
 
   const std::vector<Route> routes_;

@@ -76,6 +76,9 @@ TEST_F(RouterTest, NamesTheMethodsThatAreAllowed) {
   EXPECT_EQ(Ask("BREW", "/").first, 405);
   EXPECT_EQ(Ask("OPTIONS", "/v1/models").first, 204);
   EXPECT_EQ(Header("Allow"), "GET, HEAD");
+  EXPECT_EQ(Ask("OPTIONS", "*").first, 204);  // of the server as a whole
+  EXPECT_EQ(Header("Allow"), "DELETE, GET, HEAD, POST");
+  EXPECT_EQ(Ask("OPTIONS", "*", {}, {.api_key = "k"}).first, 401);
 }
 
 // Clients whose base URL lacks "/v1", or has it twice.
