@@ -8,6 +8,7 @@
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/real_time.h"
 #include "python/convert/convert.h"
+#include "python/convert/with_python.h"
 #include "python/llm/function_llm.h"
 #include "python/module/fork.h"
 
@@ -16,13 +17,13 @@ namespace py = pybind11;
 namespace throng::python {
 
 void Unlocked::Submit(llm::Request request) {
-  py::gil_scoped_release release;
+  const WithoutPython unlocked;
   Inner().Submit(std::move(request));
 }
 
 void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
   {
-    py::gil_scoped_release release;
+    const WithoutPython unlocked;
     Inner().Wait(done, seconds);
   }
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();

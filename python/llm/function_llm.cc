@@ -14,6 +14,7 @@
 #include "llm/grammar/answer_maker.h"
 #include "python/convert/convert.h"
 #include "python/convert/python_error.h"
+#include "python/convert/with_python.h"
 
 namespace py = pybind11;
 
@@ -34,7 +35,7 @@ class FunctionLlm : public llm::Llm {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
   }
   std::string Identity() const override {
-    py::gil_scoped_acquire acquire;
+    const WithPython lock;
     const py::object name =
         py::getattr(function_, "__qualname__", py::type::of(function_).attr("__qualname__"));
     return "function " + py::cast<std::string>(name);
@@ -167,7 +168,7 @@ class PlainFunctionLlm final : public FunctionLlm {
   };
 
   llm::Completion Answer(const llm::Request& request) {
-    py::gil_scoped_acquire acquire;
+    const WithPython lock;
     try {
       return Answered(request, Function()(MakeCall(request)));
     } catch (const py::error_already_set& raised) {
@@ -184,7 +185,7 @@ class AsyncFunctionLlm final : public FunctionLlm {
   explicit AsyncFunctionLlm(const py::object& function)
       : FunctionLlm(function), loop_(py::module_::import("throng.backends").attr("EventLoop")(function)) {}
   ~AsyncFunctionLlm() override {
-    py::gil_scoped_acquire acquire;
+    const WithPython lock;
     try {
       loop_.attr("close")();
     } catch (py::error_already_set& error) {
@@ -194,14 +195,14 @@ class AsyncFunctionLlm final : public FunctionLlm {
   }
 
   void Submit(llm::Request request) override {
-    py::gil_scoped_acquire acquire;
+    const WithPython lock;
     const uint64_t id = request.id;
     loop_.attr("submit")(id, MakeCall(request));
     asked_.emplace(id, std::move(request));
   }
 
   void Wait(std::vector<llm::Completion>& done, double seconds) override {
-    py::gil_scoped_acquire acquire;
+    const WithPython lock;
     if (raised_) std::rethrow_exception(std::exchange(raised_, nullptr));
     if (PayOwed(done) || asked_.empty()) return;
     const size_t before = done.size();
@@ -226,7 +227,7 @@ class AsyncFunctionLlm final : public FunctionLlm {
   }
 
   void Cancel(uint64_t id) override {
-    py::gil_scoped_acquire acquire;
+    const WithPython lock;
     loop_.attr("cancel")(id);
   }
 

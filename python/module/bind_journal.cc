@@ -11,6 +11,7 @@
 #include "journal/llm/replay_llm.h"
 #include "journal/snapshots.h"
 #include "journal/store/place.h"
+#include "python/convert/with_python.h"
 #include "python/llm/backend.h"
 #include "python/module/bind.h"
 #include "python/module/outcome.h"
@@ -39,7 +40,7 @@ void Fork(const std::string& path, sim::Step at, const std::string& out, std::op
 }
 
 void Inject(const std::string& path, sim::Step at, const std::string& what) {
-  py::gil_scoped_release release;  // the run may be waiting for it, with the journal locked
+  const WithoutPython unlocked;  // the run may be waiting for it, with the journal locked
   if (at < 0) throw MakeError(ErrorCode::kInvalid, "inject: at={}, allowed: step 0 or a later one", at);
   if (journal::Journal::OpenToRead(path)->GetManifest().contains(journal::JournalKeys::kHash)) {
     throw MakeError(

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "python/convert/convert.h"
+#include "python/convert/with_python.h"
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
 #include "python/module/model.h"
@@ -38,13 +39,13 @@ std::unique_ptr<Model> MakeModel(const std::string& path, const std::string& kv,
   options.lookup = lookup;
   options.repack = repack;
   options.device = device;
-  py::gil_scoped_release release;
+  const WithoutPython unlocked;
   return std::make_unique<Model>(options);
 }
 
 // Ctrl-C while a batch is computed: Python's handler runs here, and its exception cancels the batch.
 void CheckSignals() {
-  py::gil_scoped_acquire acquire;
+  const WithPython lock;
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
@@ -69,7 +70,7 @@ py::list Generate(Model& model, const py::object& prompt_texts, bool chat, const
   }
   std::vector<engine::EngineResult> results;
   {
-    py::gil_scoped_release release;
+    const WithoutPython unlocked;
     results = model.Generate(std::move(requests), CheckSignals);
   }
   py::list completions;
@@ -82,7 +83,7 @@ py::list Generate(Model& model, const py::object& prompt_texts, bool chat, const
 
 std::vector<std::vector<float>> Embed(Model& model, const py::object& texts) {
   const std::vector<std::string> inputs = ToTexts(texts, "embed: texts");
-  py::gil_scoped_release release;
+  const WithoutPython unlocked;
   std::vector<std::vector<float>> vectors;
   for (engine::EngineResult& result : model.Embed(inputs, CheckSignals))
     vectors.push_back(std::move(result.embedding));
@@ -95,7 +96,7 @@ py::array_t<float> Logits(Model& model, const std::vector<int32_t>& tokens, int 
   py::array_t<float> logits({rows, model.VocabSize()});
   float* const out = logits.mutable_data();
   {
-    py::gil_scoped_release release;
+    const WithoutPython unlocked;
     model.Logits(tokens, rows, out);
   }
   return logits;
@@ -103,7 +104,7 @@ py::array_t<float> Logits(Model& model, const std::vector<int32_t>& tokens, int 
 
 std::vector<int32_t> Tokenize(Model& model, const py::object& given, bool bos, bool special) {
   const std::string text(ToText(given, "tokenize: text"));
-  py::gil_scoped_release release;
+  const WithoutPython unlocked;
   return model.Local()->Loaded().tokenizer->Encode(text, {.add_bos = bos, .parse_special = special});
 }
 

@@ -18,6 +18,7 @@
 #include "journal/read/reader.h"
 #include "llm/decorators/router.h"
 #include "python/convert/convert.h"
+#include "python/convert/with_python.h"
 #include "python/llm/backend.h"
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
@@ -150,7 +151,7 @@ class Backends {
 
 // A RuntimeWarning at the line that called throng.run; with Python's lock held or not.
 void Warn(const std::string& text) {
-  py::gil_scoped_acquire acquire;
+  const WithPython lock;
   py::module_::import("warnings").attr("warn")(MakeText(text), py::handle(PyExc_RuntimeWarning), 2);
 }
 

@@ -217,12 +217,20 @@ def dump(data: Any, what: str) -> str:
         raise _native.Error(f"{what}: {error}; allowed: data that JSON can hold") from None
 
 
-def use(function: Callable[..., Any], arguments: str) -> str:
-    """Calls the function of a tool with arguments in JSON; returns its result in JSON."""
-    result = function(**json.loads(arguments))
-    if inspect.iscoroutine(result):
-        result = asyncio.run(result)
+def use(function: Callable[..., Any], arguments: str) -> tuple[str, bytes]:
+    """Calls the function of a tool with arguments in JSON: ("done", its result in JSON), or "failed" or "unknown" and why.
+
+    In UTF-8, and without an exception, so that the thread that asks has nothing to run in Python itself.
+    """
     try:
-        return dump(result, "what the tool returned")
-    except _native.Error as error:  # it has worked, and nobody can read what came of it
-        raise ToolError(str(error), code="unknown") from None
+        result = function(**json.loads(arguments))
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+    except BaseException as error:
+        kind = "" if isinstance(error, (ToolError, _native.Error)) else f"{type(error).__name__}: "
+        is_unknown = isinstance(error, ToolError) and error.code == "unknown"
+        return "unknown" if is_unknown else "failed", f"{kind}{error}".encode("utf-8", "backslashreplace")
+    try:
+        return "done", dump(result, "what the tool returned").encode()
+    except (_native.Error, UnicodeEncodeError) as error:  # it has worked, and nobody can read what came of it
+        return "unknown", str(error).encode("utf-8", "backslashreplace")

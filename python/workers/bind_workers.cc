@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "python/convert/with_python.h"
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
 #include "python/workers/worker.h"
@@ -28,7 +29,7 @@ class PythonSeat {
   // tell: a function of a sentence that a user would like to know.
   PythonSeat(const std::string& address, const std::string& name, py::object tell) {
     const auto tell_user = [tell = std::move(tell)](const std::string& text) {
-      py::gil_scoped_acquire acquire;
+      const WithPython lock;
       tell(MakeText(text));
     };
     auto seat = std::make_unique<workers::RedisSeat>(workers::RedisAddress::Parse(address), name, tell_user);
@@ -44,7 +45,7 @@ class PythonSeat {
     while (got_.empty()) {
       bool goes_on = false;
       {
-        py::gil_scoped_release release;
+        const WithoutPython unlocked;
         goes_on = seat_->Receive(got_, 1.0);
       }
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -74,15 +75,15 @@ std::unique_ptr<workers::Link> MakeLink(const py::object& crew, const PythonWorl
   auto job = crew.attr("job")(world.ScenarioDigest().Hex(), sim::FormatSeeds(seeds)).cast<std::string>();
   if (const py::object address = crew.attr("address"); !address.is_none()) {
     const auto tell = [](const std::string& text) {
-      py::gil_scoped_acquire acquire;
+      const WithPython lock;
       py::module_::import("warnings").attr("warn")(MakeText(text), py::handle(PyExc_RuntimeWarning), 2);
     };
     const auto parsed = workers::RedisAddress::Parse(address.cast<std::string>());
-    py::gil_scoped_release release;
+    const WithoutPython unlocked;
     return std::make_unique<workers::RedisLink>(parsed, std::move(job), tell);
   }
   const auto start = [start = crew.attr("start")] {
-    py::gil_scoped_acquire acquire;
+    const WithPython lock;
     return start().cast<int>();
   };
   return std::make_unique<workers::ProcessLink>(crew.attr("count").cast<int>(), std::move(job), start);

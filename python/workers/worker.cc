@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "python/convert/with_python.h"
 #include "python/workers/pickles.h"
 #include "python/workers/worker_step.h"
 
@@ -45,7 +46,7 @@ void Worker::Run(std::vector<workers::ToWorker> received) {
 void Worker::Receive() {
   received_.clear();
   {
-    py::gil_scoped_release release;
+    const WithoutPython unlocked;
     has_ended_ |= !seat_.Receive(received_, kWait);
   }
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -111,7 +112,7 @@ void Worker::End(uint64_t number) {
 
 void Worker::Send(uint64_t number, uint32_t turn, bool is_last, const StepSays& says) {
   using Kind = workers::FromWorker::Kind;
-  py::gil_scoped_release release;
+  const WithoutPython unlocked;
   seat_.Send({is_last ? Kind::kLast : Kind::kTurn, number, turn, workers::Encode(says)});
 }
 

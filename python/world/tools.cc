@@ -8,7 +8,6 @@
 
 #include "effects/command_tool.h"
 #include "python/convert/convert.h"
-#include "python/convert/python_error.h"
 #include "python/convert/with_python.h"
 
 namespace py = pybind11;
@@ -17,7 +16,7 @@ namespace throng::python {
 
 namespace {
 
-// Runs on any thread, and holds Python's lock while the function does.
+// Runs on any thread, which may outlive the run, and the program.
 class FunctionTool final : public effects::Tool {
  public:
   FunctionTool(std::string name, llm::Effect effect, double timeout_s, py::object function)
@@ -25,41 +24,25 @@ class FunctionTool final : public effects::Tool {
         function_(std::move(function)),
         use_(py::module_::import("throng.effects").attr("use")) {}
   ~FunctionTool() override {
-    WithPython([&] {
-      function_ = {};
-      use_ = {};
-    });
+    const WithPython lock;
+    Drop(&function_);
+    Drop(&use_);
   }
 
   effects::ToolResult Use(const std::string& arguments) override {
-    return WithPython([&] { return UseWithLock(arguments); });
+    const WithPython lock;
+    const py::str text(arguments);
+    const auto answer = py::reinterpret_steal<py::tuple>(RestIfEnded(
+        [&] { return PyObject_CallFunctionObjArgs(use_.ptr(), function_.ptr(), text.ptr(), nullptr); }));
+    if (!answer) throw py::error_already_set();
+    const auto outcome = py::cast<std::string>(answer[0]);
+    auto said = py::cast<std::string>(answer[1]);
+    if (outcome == "unknown") return WithoutResult(std::move(said));
+    using Outcome = effects::ToolResult::Outcome;
+    return {outcome == "done" ? Outcome::kDone : Outcome::kFailed, std::move(said)};
   }
 
  private:
-  effects::ToolResult UseWithLock(const std::string& arguments) {
-    using Outcome = effects::ToolResult::Outcome;
-    try {
-      const py::object result = use_(function_, py::str(arguments));
-      return {Outcome::kDone, std::string(ToText(result, "what the tool returned"))};
-    } catch (const py::error_already_set& raised) {
-      const py::object& error = raised.value();
-      const bool is_own = raised.matches(py::module_::import("throng.effects").attr("ToolError"));
-      if (!is_own) return {Outcome::kFailed, DescribeException(error)};
-      std::string why = ToUtf8(py::str(error));
-      if (ToUtf8(error.attr("code")) == "unknown") return WithoutResult(std::move(why));
-      return {Outcome::kFailed, std::move(why)};
-    } catch (const Error& error) {  // of what it returned
-      return WithoutResult(error.what());
-    }
-  }
-
-  // "ValueError: what it says"; of our own errors what they say.
-  static std::string DescribeException(const py::object& exception) {
-    const bool is_ours = py::isinstance(exception, py::module_::import("throng._native").attr("Error"));
-    const std::string type = is_ours ? "" : ToUtf8(py::type::of(exception).attr("__name__")) + ": ";
-    return type + ToUtf8(py::str(exception));
-  }
-
   py::object function_;
   py::object use_;
 };
