@@ -60,6 +60,8 @@ void ParseResponseFormat(const JsonFields& fields, llm::Constraint& constraint) 
   if (has_bare && ((type != "json_object" && type != "json_schema") || format.Find("json_schema") != nullptr))
     throw BadField(format.Path("schema"), "invalid_value",
                    "allowed with json_object, or instead of json_schema");
+  if ((type == "json_object" || type == "text") && format.Find("json_schema") != nullptr)
+    throw BadField(format.Path("json_schema"), "invalid_value", "allowed with type json_schema");
   if (has_bare) {
     constraint.json_schema = format.Schema("schema");
   } else if (type == "json_object") {

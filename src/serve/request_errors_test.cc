@@ -36,6 +36,11 @@ TEST_F(RequestErrorsTest, ValuesThatAreNotAllowed) {
   EXPECT_EQ(Error(ChatCompletions, {{"messages", "a"}}), "messages invalid_type");
   EXPECT_EQ(Error(ChatCompletions, {{"response_format", {{"type", "xml"}}}}),
             "response_format.type invalid_value");
+  for (const char* type : {"json_object", "text"}) {
+    EXPECT_EQ(Error(ChatCompletions,
+                    {{"response_format", {{"type", type}, {"json_schema", {{"schema", Json::object()}}}}}}),
+              "response_format.json_schema invalid_value");
+  }
   EXPECT_EQ(Error(Completions, {{"prompt", Json::array({std::string(5000, 'x')})}}),
             "prompt context_length_exceeded");
   EXPECT_EQ(Error(Completions, {{"prompt", nullptr}}), "prompt missing_required_parameter");
