@@ -23,7 +23,7 @@ auto RestIfEnded(Act act) {
   }
 }
 
-// Holds Python's lock, on a thread that Python did not make.
+// Holds Python's lock, on any thread.
 class WithPython {
  public:
   WithPython() : state_(RestIfEnded(PyGILState_Ensure)) {}
