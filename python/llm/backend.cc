@@ -10,6 +10,7 @@
 #include "python/convert/convert.h"
 #include "python/convert/with_python.h"
 #include "python/llm/function_llm.h"
+#include "python/module/ending.h"
 #include "python/module/fork.h"
 
 namespace py = pybind11;
@@ -26,7 +27,7 @@ void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
     const WithoutPython unlocked;
     Inner().Wait(done, seconds);
   }
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  CheckEnding();
 }
 
 BackendSource::BackendSource(py::object llm, bool real_time) : llm_(std::move(llm)), real_time_(real_time) {

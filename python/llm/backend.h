@@ -14,7 +14,7 @@
 
 namespace throng::python {
 
-// Releases Python's lock while the backend works or waits; Ctrl-C ends the wait with Python's exception.
+// Releases Python's lock while the backend works or waits; CheckEnding may end the wait.
 class Unlocked final : public llm::Decorator {
  public:
   using Decorator::Decorator;

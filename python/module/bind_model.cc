@@ -11,6 +11,7 @@
 #include "python/convert/with_python.h"
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
+#include "python/module/ending.h"
 #include "python/module/model.h"
 
 namespace py = pybind11;
@@ -43,16 +44,17 @@ std::unique_ptr<Model> MakeModel(const std::string& path, const std::string& kv,
   return std::make_unique<Model>(options);
 }
 
-// Ctrl-C while a batch is computed: Python's handler runs here, and its exception cancels the batch.
-void CheckSignals() {
+// While a batch is computed; what it throws cancels the batch.
+void LockAndCheckEnding() {
   const WithPython lock;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  CheckEnding();
 }
 
 py::list Generate(Model& model, const py::object& prompt_texts, bool chat, const py::object& system_text,
                   int max_tokens, float temperature, const py::object& choices, const py::object& json_schema,
                   uint64_t seed, const py::object& stop, int top_k, float top_p, float min_p,
                   float repetition_penalty) {
+  const LongCall call;
   const std::vector<std::string> prompts = ToTexts(prompt_texts, "generate: prompt");
   const std::string system(ToText(system_text, "generate: system"));
   engine::TextRequest common;
@@ -71,7 +73,7 @@ py::list Generate(Model& model, const py::object& prompt_texts, bool chat, const
   std::vector<engine::EngineResult> results;
   {
     const WithoutPython unlocked;
-    results = model.Generate(std::move(requests), CheckSignals);
+    results = model.Generate(std::move(requests), LockAndCheckEnding);
   }
   py::list completions;
   for (const engine::EngineResult& result : results) {
@@ -82,10 +84,11 @@ py::list Generate(Model& model, const py::object& prompt_texts, bool chat, const
 }
 
 std::vector<std::vector<float>> Embed(Model& model, const py::object& texts) {
+  const LongCall call;
   const std::vector<std::string> inputs = ToTexts(texts, "embed: texts");
   const WithoutPython unlocked;
   std::vector<std::vector<float>> vectors;
-  for (engine::EngineResult& result : model.Embed(inputs, CheckSignals))
+  for (engine::EngineResult& result : model.Embed(inputs, LockAndCheckEnding))
     vectors.push_back(std::move(result.embedding));
   return vectors;
 }

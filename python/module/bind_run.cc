@@ -23,6 +23,7 @@
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
 #include "python/module/change.h"
+#include "python/module/ending.h"
 #include "python/module/journaling.h"
 #include "python/module/outcome.h"
 #include "python/module/run_options.h"
@@ -279,6 +280,7 @@ py::dict RunOn(PythonWorld& world, const Settings& settings, const JournalSetup&
 
 py::dict Run(const py::object& world_object, const py::dict& keywords) {
   CheckEntry();
+  const LongCall call;
   const LostByFork lost_by_fork;
   const Settings settings(keywords);
   Failure failure;

@@ -16,6 +16,7 @@
 #include "python/llm/backend.h"
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
+#include "python/module/ending.h"
 #include "python/module/fork.h"
 #include "python/module/outcome.h"
 #include "python/module/run_options.h"
@@ -54,6 +55,7 @@ py::tuple Verify(const py::object& make_world, const py::object& llm, int steps,
                  const std::string& coupling, int shuffled, const Events& events,
                  const std::string& recording_path, const std::string& answers_path,
                  const py::object& embed) {
+  const LongCall call;
   const LostByFork lost_by_fork;
   Failure failure;
   sim::RunOptions options = MakeVerifyOptions(steps, seed, coupling, events);

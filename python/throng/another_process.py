@@ -149,7 +149,7 @@ def _main_source() -> tuple[str, str] | None:
 _job: dict[str, Any] = {}
 
 
-class _Loaded(BaseException):
+class _Loaded(SystemExit):  # which ends a thread without a word
     """Ends a script that was executed far enough."""
 
 

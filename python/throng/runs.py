@@ -202,7 +202,8 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
     - ``interactive``: name of an agent whose calls go first; ``target_ms``: the latency to aim at for its calls, at the
       cost of the others
 
-    An exception in the world's code, or Ctrl-C, stops the run and is raised here, with a note of the agent and step.
+    An exception in the world's code, or Ctrl-C, stops the run and is raised here, with a note of the agent and step. A run
+    on a daemon thread is stopped when the program ends.
 
     >>> import throng
     >>> class Clock(throng.World):

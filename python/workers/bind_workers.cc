@@ -11,6 +11,7 @@
 #include "python/convert/with_python.h"
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
+#include "python/module/ending.h"
 #include "python/workers/worker.h"
 #include "workers/process_link.h"
 #include "workers/redis_link.h"
@@ -42,13 +43,14 @@ class PythonSeat {
 
   // What the run has to say of itself. Raises throng.Error if it ends before.
   py::bytes Job() {
+    const LongCall call;
     while (got_.empty()) {
       bool goes_on = false;
       {
         const WithoutPython unlocked;
         goes_on = seat_->Receive(got_, 1.0);
       }
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      CheckEnding();
       if (got_.empty() && !goes_on) throw Error(ErrorCode::kCancelled, "the run has ended");
     }
     const py::bytes job(got_.front().text);
@@ -59,6 +61,7 @@ class PythonSeat {
   void Refuse(const std::string& why) { seat_->Send({workers::FromWorker::Kind::kRefused, 0, 0, why}); }
 
   void Work(const py::object& world, const std::string& seeds, const std::string& digest) {
+    const LongCall call;
     Worker(*seat_, world, sim::ParseSeeds(seeds), digest).Run(std::move(got_));
   }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "python/convert/with_python.h"
+#include "python/module/ending.h"
 #include "python/workers/pickles.h"
 #include "python/workers/worker_step.h"
 
@@ -49,7 +50,7 @@ void Worker::Receive() {
     const WithoutPython unlocked;
     has_ended_ |= !seat_.Receive(received_, kWait);
   }
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  CheckEnding();
   for (workers::ToWorker& message : received_) inbox_.push_back(std::move(message));
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "python/module/bind.h"
+#include "python/module/ending.h"
 
 namespace py = pybind11;
 
@@ -68,6 +69,7 @@ void Stepper::CloseViews() {
 void Stepper::RunTo(sim::Step step) {
   if (runs_) throw MakeError(ErrorCode::kInvalid, "Env: a step runs already");
   CheckForked();
+  const LongCall call;
   const Mark mark(runs_);
   CloseViews();
   try {
