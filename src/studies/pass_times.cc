@@ -1,6 +1,7 @@
 #include "studies/pass_times.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace throng::studies {
 namespace {
@@ -14,14 +15,17 @@ constexpr double kClearMs = 40;
 // Parts of a long prompt that are asked for at once: as many tokens, which see fewer before them.
 constexpr int kParts = 4;
 
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 class Measurement {
  public:
   Measurement(const TimeRequests& time, int repeats) : time_(time), repeats_(repeats) {}
 
   double Ms(int requests, int prompt, int more) const {
-    double best = 1e9;
-    for (int i = 0; i < repeats_; ++i) best = std::min(best, time_(requests, prompt, more));
-    return best;
+    return Repeated([&] { return time_(requests, prompt, more); });
   }
 
   // Passes over a token each of so many sequences: what one takes, and its context on average.
@@ -30,17 +34,47 @@ class Measurement {
     double context;
   };
   Decode TimeDecode(int sequences, int context) const {
-    const double few_ms = Ms(sequences, context, kFew);
     int many = kMany;
-    double ms = Ms(sequences, context, many) - few_ms;
-    for (; ms < kClearMs && many < kMost; ms = Ms(sequences, context, many) - few_ms) many *= 2;
-    return {ms / (many - kFew), context + (kFew + many) / 2.0};
+    // Both in turns, so that what changes meanwhile changes both.
+    const auto ms = [&] { return time_(sequences, context, many) - time_(sequences, context, kFew); };
+    double all_ms = Repeated(ms);
+    for (; all_ms < kClearMs && many < kMost; all_ms = Repeated(ms)) many *= 2;
+    return {all_ms / (many - kFew), context + (kFew + many) / 2.0};
   }
 
  private:
+  template <typename Time>
+  double Repeated(const Time& time) const {
+    std::vector<double> times(static_cast<size_t>(repeats_));
+    for (double& one : times) one = time();
+    return Median(std::move(times));
+  }
+
   const TimeRequests& time_;
   int repeats_;
 };
+
+// The nearest times that never fall with the tokens: where they fall, neighbours share their mean.
+void MakeRising(std::vector<llm::PassTime>& times) {
+  struct Level {
+    double sum;
+    int count;
+    double Mean() const { return sum / count; }
+  };
+  std::vector<Level> levels;
+  for (const llm::PassTime& time : times) {
+    levels.push_back({std::max(time.ms, 0.0), 1});
+    while (levels.size() > 1 && levels.back().Mean() < levels[levels.size() - 2].Mean()) {
+      const Level last = levels.back();
+      levels.pop_back();
+      levels.back() = {levels.back().sum + last.sum, levels.back().count + last.count};
+    }
+  }
+  auto time = times.begin();
+  for (const Level& level : levels) {
+    for (int i = 0; i < level.count; ++i, ++time) time->ms = level.Mean();
+  }
+}
 
 }  // namespace
 
@@ -56,14 +90,12 @@ PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_reque
   }
   PassFit fit;
   fit.kv_us = kv_ms * 1e3;
-  const auto add = [&](int tokens, double ms) {
-    fit.times.push_back({tokens, std::max(ms, fit.times.empty() ? 0.0 : fit.times.back().ms)});
-  };
   for (const int batch : plan.batches) {
     on_progress("sequences that decode", batch);
     const auto decode = measurement.TimeDecode(batch, plan.near);
-    add(batch, decode.ms - batch * decode.context * kv_ms);
+    fit.times.push_back({batch, decode.ms - batch * decode.context * kv_ms});
   }
+  MakeRising(fit.times);
   if (has_request_ms) {
     llm::LatencyOptions passes;
     passes.pass_ms = fit.times;
@@ -79,8 +111,10 @@ PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_reque
   fit.attend_us = attend_ms * 1e3;
   for (const int prompt : plan.prompts) {
     on_progress("tokens of a prompt", prompt);
-    add(prompt, measurement.Ms(1, prompt, 0) - fit.request_ms - attend_ms * prompt * prompt / 2.0);
+    const double ms = measurement.Ms(1, prompt, 0) - fit.request_ms - attend_ms * prompt * prompt / 2.0;
+    fit.times.push_back({prompt, ms});
   }
+  MakeRising(fit.times);
   return fit;
 }
 

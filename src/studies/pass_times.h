@@ -18,7 +18,7 @@ struct PassPlan {
   int near = 16;             // tokens of context, for `batches`
   int far = 512;             // tokens of context, to see what they cost
   int longest = 512;         // of a prompt, to see what it costs to attend to itself; 0: is not asked for
-  int repeats = 5;           // of each measurement; the shortest counts, as it was disturbed least
+  int repeats = 5;           // of each measurement, of which the median counts: it is what runs will meet
 };
 
 struct PassFit {
