@@ -1,8 +1,8 @@
 // What ends a call that takes long before it is done: a signal, or the end of the program.
 //
-// While a program ends, Python goes on to run daemon threads, until each of them comes for Python's lock: there
-// it ends the thread, in the middle of the frames of a run, which own objects of Python. So a run on such a
-// thread is ended before, as by Ctrl-C: its journal can be resumed.
+// While a program ends, Python goes on to run daemon threads, until each of them comes for Python's lock:
+// there it ends the thread, in the middle of the frames of a run, which own objects of Python. So a run on
+// such a thread is ended before, as by Ctrl-C: its journal can be resumed.
 #pragma once
 
 #include <pybind11/pybind11.h>
