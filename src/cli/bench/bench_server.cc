@@ -47,10 +47,14 @@ void AddBenchServer(CLI::App& bench) {
   const auto options = std::make_shared<Options>();
   studies::ProbeFlags& probe = options->probe;
   command->add_option("url", probe.url, "http://HOST:PORT[/v1][?model=NAME]")->required();
-  command->add_option("--batch", probe.batch, "Most sequences that the server runs at once")
+  command
+      ->add_option("--batch", probe.batch,
+                   "Most sequences that the server runs at once (llama-server: --parallel)")
       ->check(CLI::Range(1, 512))
       ->capture_default_str();
-  command->add_option("--chunk", probe.chunk, "Most tokens of one of its passes")
+  command
+      ->add_option("--chunk", probe.chunk,
+                   "Most tokens of one of its passes (llama-server: --batch-size, 2048)")
       ->check(CLI::Range(16, 1 << 20))
       ->capture_default_str();
   command->add_option("--kv-tokens", probe.kv_tokens, "Tokens for which its cache has room")
@@ -66,6 +70,7 @@ void AddBenchServer(CLI::App& bench) {
       "Nobody else should use the server meanwhile.\n"
       "Examples:\n"
       "  throng bench server http://localhost:8000 --out server.json\n"
+      "  throng bench server http://localhost:8080 --batch 16 --chunk 2048    # llama-server --parallel 16\n"
       "  throng replay day.jsonl.gz --mode all --preset server.json");
   command->callback([options] { Run(*options); });
 }
