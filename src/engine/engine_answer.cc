@@ -128,7 +128,8 @@ bool Engine::Impl::Append(Sequence& sequence, int32_t token) {
     end = llm::FinishReason::kStop;
   } else {
     const Vocabulary& spelling = request.spelling != nullptr ? *request.spelling : *vocabulary_;
-    const bool stopped = sequence.text.Append(spelling.Bytes(token));
+    const bool may_stop = sequence.NumAnswer() > request.rules.min_tokens;
+    const bool stopped = sequence.text.Append(spelling.Bytes(token), may_stop);
     if (sequence.thought) sequence.thought->Read(sequence.text.Text());
     if (request.on_text) TellText(sequence, sequence.text.TakeFinal());
     if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {

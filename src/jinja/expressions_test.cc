@@ -32,6 +32,7 @@ TEST(Expressions, ComputeAsPythonDoes) {
       {"{{ 'a' is lower }} {{ [] is lower }} {{ ['a'] is lower }} {{ 1 is upper }}", "True False True False"},
       {"{{ '{:>6}'.format(true) }} {{ '{}'.format(true) }}", "     1 True"},
       {"{{ lipsum is defined }} {{ range is callable }}", "True True"},
+      {"{{ '%c%c%3c' % ('a', 8364, 66) }}", "a\u20ac  B"},
       {"{{ ['\u200b\ufeff\u00ad\ue000\U000e0041', '\u00e9\u4e2d\U0001f600'] }}",
        "['\\u200b\\ufeff\\xad\\ue000\\U000e0041', '\u00e9\u4e2d\U0001f600']"},
       {"{{ 3 is in [1, 3] }} {{ 2 is eq 2 }} {{ 2 is gt 3 }} {{ 1 is sameas true }}",
@@ -48,6 +49,19 @@ TEST(Expressions, SliceAndSubscriptByCharacters) {
       {"{{ 'abc'[10] }}{{ [1][3] }}{{ {'a': 1}['b'] }}{{ none['x'] }}", ""},
       {"{{ {'a': {'b': [7]}}.a.b.0 }} {{ {'a': 1}['a'] }} {{ {1: 2, true: 3} }}", "7 1 {1: 3}"},
       {"{{ {'items': 5}['items'] }} {{ {'get': 5}.get('get') }}", "5 5"},
+  });
+}
+
+TEST(Expressions, ChangeCaseAsUnicodeSays) {
+  ExpectAll({
+      {"{{ 'stra\u00dfe \ufb01n'.upper() }} {{ '\u0130'.lower()|length }} {{ '\u00df'|upper }}",
+       "STRASSE FIN 2 SS"},
+      {"{{ '\u01c6a \u01c4 \ufb02'.title() }} {{ '\u01c6'.capitalize() }} {{ '\u01c6'|title }}",
+       "\u01c5a \u01c5 Fl \u01c5 \u01c4"},
+      {"{{ '\u10d0'.title() }} {{ '\u10d0'.upper() }} {{ '\u00df'.swapcase() }}", "\u10d0 \u1c90 SS"},
+      {"{{ 'Ab Cd1e'.istitle() }} {{ 'Ab Cd1E \u01c5'.istitle() }} {{ 'ab'.istitle() }} {{ 'AB'.istitle() }} {{ "
+       "'1'.istitle() }}",
+       "False True False False False"},
   });
 }
 

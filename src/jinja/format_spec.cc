@@ -252,6 +252,14 @@ class PercentFormatter {
       if (const auto* text = value.If<Text>(); text != nullptr && CountCodePoints(text->View()) == 1) {
         return FormatText(runtime_, *text, spec);
       }
+      const auto* number = value.If<int64_t>();
+      const bool is_character =
+          number != nullptr && *number >= 0 && *number <= 0x10FFFF && !(*number >= 0xD800 && *number < 0xE000);
+      if (is_character) {
+        std::string bytes;
+        AppendCodePoint(static_cast<char32_t>(*number), bytes);
+        return FormatText(runtime_, Text::Frame(bytes), spec);
+      }
       FailType(runtime_, 'c', value);
     }
     if (!value.IsNumber()) FailType(runtime_, spec.type, value);

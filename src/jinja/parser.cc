@@ -85,6 +85,7 @@ class Parser : public ExpressionParser {
     if (word == "call") return body.push_back(ParseCall(offset));
     if (word == "filter") return body.push_back(ParseFilterBlock(offset));
     if (word == "with") return body.push_back(ParseWith(offset));
+    if (word == "autoescape") return body.push_back(ParseAutoescape(offset));
     if (word == "generation") return body.push_back(ParseGeneration(offset));
     if (word == "break" || word == "continue") return body.push_back(ParseJump(offset, word));
     for (const char* other : {"include", "import", "from", "extends", "block"}) {
@@ -95,7 +96,7 @@ class Parser : public ExpressionParser {
     }
     Fail(offset,
          fmt::format("found the block '{}', allowed are if, for, set, macro, call, filter, with, raw, "
-                     "generation, break and continue",
+                     "autoescape, generation, break and continue",
                      word.substr(0, 60)));
   }
 
@@ -269,6 +270,16 @@ class Parser : public ExpressionParser {
       node->variables.emplace_back(std::move(target), ParseExpression());
     }
     node->body = ParseBodyTo("endwith", "the block 'with'");
+    return node;
+  }
+
+  Stmt* ParseAutoescape(size_t offset) {
+    auto* node = NewStmt<ScopeStmt>(Stmt::kScope, offset);
+    const Token& word = Current();
+    if (word.kind != Token::kName || (word.text != "false" && word.text != "False"))
+      Fail(word.offset, "'autoescape' is allowed with false alone: a prompt is no HTML");
+    ++pos_;
+    node->body = ParseBodyTo("endautoescape", "the block 'autoescape'");
     return node;
   }
 

@@ -26,6 +26,7 @@ TEST(Statements, Loop) {
        "16 17 1"},
       {"{% for (a, b), c in [((1, 2), 3)] %}{{ a }}{{ b }}{{ c }}{% endfor %}", "123"},
       {"{% for i in x %}{% endfor %}ok", "ok"},
+      {"{% autoescape false %}{% set x = '<' %}{{ x }}{% endautoescape %}{{ x }}", "<"},
       // The condition is asked when the loop comes to the member.
       {"{% set ns = namespace(on=true) %}{% for i in [1, 2, 3] if ns.on %}{{ i }}{% set ns.on = false %}{% "
        "endfor %}",

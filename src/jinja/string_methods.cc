@@ -100,7 +100,24 @@ Value AllCased(Runtime& runtime, V self, B) {
   return found;
 }
 
-char32_t SwapCase(char32_t c) { return IsUpper(c) ? ToLower(c) : ToUpper(c); }
+// Upper case begins words, and nothing else has it.
+Value IsTitle(Runtime& runtime, V self, B) {
+  const std::string_view bytes = T(self).View();
+  runtime.Touch(bytes.size());
+  bool in_word = false, found = false;
+  for (size_t pos = 0; pos < bytes.size();) {
+    const CodePoint c = CodePointAt(bytes, pos);
+    const bool begins = ToTitle(c.value)[0] == c.value && ToLower(c.value)[0] != c.value;
+    const bool goes_on = !begins && IsLower(c.value);
+    if (begins ? in_word : goes_on && !in_word) return false;
+    in_word = begins || goes_on;
+    found |= in_word;
+    pos += c.length;
+  }
+  return found;
+}
+
+std::u32string SwapCase(char32_t c) { return IsUpper(c) ? ToLower(c) : ToUpper(c); }
 
 Value Strip(Runtime& runtime, V self, B arguments, bool left, bool right) {
   const bool by_space = arguments[0].IsUndefined() || arguments[0].IsNone();
@@ -279,6 +296,7 @@ constexpr Builtin kMethods[] = {
      }},
     {"isupper", "", AllCased<IsUpper, IsLower>},
     {"islower", "", AllCased<IsLower, IsUpper>},
+    {"istitle", "", IsTitle},
 };
 
 }  // namespace

@@ -19,10 +19,9 @@ void ForEach(Runtime& runtime, const Text& text, Visit&& visit) {
   }
 }
 
-void AppendMapped(char32_t from, char32_t to, const Text& text, size_t begin, size_t end, TextBuilder& out) {
-  if (from == to) return out.Append(text, begin, end);
+void AppendMapped(const std::u32string& to, const Text& text, size_t begin, size_t end, TextBuilder& out) {
   std::string bytes;
-  AppendCodePoint(to, bytes);
+  for (const char32_t c : to) AppendCodePoint(c, bytes);
   out.AppendFor(bytes, text, begin, end);
 }
 
@@ -37,17 +36,17 @@ size_t LineBreakAt(std::string_view bytes, size_t pos) {
 
 }  // namespace
 
-Text MapCharacters(Runtime& runtime, const Text& text, char32_t (*map)(char32_t)) {
+Text MapCharacters(Runtime& runtime, const Text& text, std::u32string (*map)(char32_t)) {
   TextBuilder out;
   ForEach(runtime, text,
-          [&](char32_t c, size_t begin, size_t end) { AppendMapped(c, map(c), text, begin, end, out); });
+          [&](char32_t c, size_t begin, size_t end) { AppendMapped(map(c), text, begin, end, out); });
   return out.Take();
 }
 
 Text Capitalized(Runtime& runtime, const Text& text) {
   TextBuilder out;
   ForEach(runtime, text, [&](char32_t c, size_t begin, size_t end) {
-    AppendMapped(c, begin == 0 ? ToUpper(c) : ToLower(c), text, begin, end, out);
+    AppendMapped(begin == 0 ? ToTitle(c) : ToLower(c), text, begin, end, out);
   });
   return out.Take();
 }
@@ -56,7 +55,7 @@ Text TitleCased(Runtime& runtime, const Text& text) {
   TextBuilder out;
   bool in_word = false;
   ForEach(runtime, text, [&](char32_t c, size_t begin, size_t end) {
-    AppendMapped(c, in_word ? ToLower(c) : ToUpper(c), text, begin, end, out);
+    AppendMapped(in_word ? ToLower(c) : ToTitle(c), text, begin, end, out);
     in_word = IsUpper(c) || IsLower(c);
   });
   return out.Take();

@@ -10,7 +10,7 @@
 
 namespace throng::jinja {
 
-Text MapCharacters(Runtime& runtime, const Text& text, char32_t (*map)(char32_t));
+Text MapCharacters(Runtime& runtime, const Text& text, std::u32string (*map)(char32_t));
 Text Capitalized(Runtime& runtime, const Text& text);
 Text TitleCased(Runtime& runtime, const Text& text);  // str.title
 

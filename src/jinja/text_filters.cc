@@ -28,9 +28,9 @@ Value Title(Runtime& runtime, V self, B) {
     const CodePoint c = CodePointAt(bytes, pos);
     const bool separates =
         IsSpace(c.value) || std::u32string_view(U"-({[<").find(c.value) != std::u32string_view::npos;
-    const char32_t mapped = separates ? c.value : is_first ? ToUpper(c.value) : ToLower(c.value);
+    const std::u32string mapped = is_first ? ToUpper(c.value) : ToLower(c.value);
     std::string mapped_bytes;
-    AppendCodePoint(mapped, mapped_bytes);
+    for (const char32_t letter : mapped) AppendCodePoint(letter, mapped_bytes);
     out.AppendFor(mapped_bytes, text, pos, pos + c.length);
     is_first = separates;
     pos += c.length;

@@ -27,9 +27,10 @@ bool IsUpper(char32_t c);
 bool IsLower(char32_t c);
 bool IsPrintable(char32_t c);  // repr writes it as it is
 
-// Case of single characters (so "ß" stays as it is).
-char32_t ToUpper(char32_t c);
-char32_t ToLower(char32_t c);
+// Of a character alone: a final sigma is none.
+std::u32string ToUpper(char32_t c);
+std::u32string ToTitle(char32_t c);  // as a word begins
+std::u32string ToLower(char32_t c);
 
 // Bytes of white space at the begin and at the end of a text.
 size_t LeadingSpace(std::string_view text);

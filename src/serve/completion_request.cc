@@ -104,6 +104,7 @@ std::pair<std::string, llm::Constraint> ParseConstraint(const JsonFields& fields
   add_text(fields, "grammar", &llm::Constraint::grammar);
   if (const Json* outputs = fields.Find("structured_outputs")) {
     const JsonFields object = fields.Object("structured_outputs", *outputs);
+    const size_t num_others = found.size();
     add_schema(object, "json");
     add_choices(object, "choice");
     add_text(object, "regex", &llm::Constraint::regex);
@@ -112,6 +113,8 @@ std::pair<std::string, llm::Constraint> ParseConstraint(const JsonFields& fields
       found.emplace_back(object.Path("json_object"), llm::Constraint());
       found.back().second.json_schema = kAnyObject;
     }
+    if (found.size() == num_others)
+      FailField("structured_outputs", *outputs, "json, choice, regex, grammar, or json_object: true");
   }
   if (found.empty()) return {};
   if (found.size() > 1) {
@@ -119,6 +122,16 @@ std::pair<std::string, llm::Constraint> ParseConstraint(const JsonFields& fields
                    "{} says what form the answer has already; allowed: one of them", found[0].first);
   }
   return found[0];
+}
+
+// Nothing may hold back the end of an answer that has a form.
+void CheckEndIsFree(const JsonFields& fields, const engine::TextRequest& settings, const char* what) {
+  for (const auto& [name, is_set] :
+       {std::pair("ignore_eos", settings.ignore_end), std::pair("min_tokens", settings.rules.min_tokens > 0)}) {
+    if (!is_set) continue;
+    throw BadField(name, "invalid_value", "found {} beside {} end where they must", fields.Get(name).dump(),
+                   what);
+  }
 }
 
 void ParseLimits(const JsonFields& fields, int least, engine::TextRequest& settings) {
@@ -135,10 +148,7 @@ void ParseLimits(const JsonFields& fields, int least, engine::TextRequest& setti
                    settings.rules.min_tokens, limit, *settings.max_tokens);
   }
   settings.ignore_end = fields.Bool("ignore_eos");
-  if (settings.ignore_end && !settings.constraint.Empty()) {
-    throw BadField("ignore_eos", "invalid_value",
-                   "found true beside a constraint, whose answers end where they must");
-  }
+  if (!settings.constraint.Empty()) CheckEndIsFree(fields, settings, "a constraint, whose answers");
 }
 
 void ParseStream(const JsonFields& fields, CompletionRequest& request) {
@@ -223,9 +233,7 @@ CompletionRequest ParseChatRequest(std::string_view body) {
   request.prompts.push_back(ParseChat(fields));
   request.tools = ParseTools(fields, /*nested=*/true);
   request.thoughts = ParseThoughts(fields);
-  if (request.settings.ignore_end && !request.tools.callable.empty()) {
-    throw BadField("ignore_eos", "invalid_value", "found true beside tools, whose calls end where they must");
-  }
+  if (!request.tools.callable.empty()) CheckEndIsFree(fields, request.settings, "tools, whose calls");
   const bool logprobs = fields.Bool("logprobs");
   if (fields.Find("top_logprobs") != nullptr && !logprobs)
     throw BadField("top_logprobs", "invalid_value", "allowed only with logprobs: true");

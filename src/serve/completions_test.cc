@@ -236,8 +236,43 @@ TEST_F(CompletionsTest, EndsWhereItIsTold) {
   EXPECT_EQ(Refused(Completions, TextBody({{"logit_bias", {{"999999", 1}}}}).dump())["param"], "logit_bias");
   EXPECT_EQ(Refused(Completions, TextBody({{"prompt", {{5}, {7, 999999}}}}).dump())["param"], "prompt");
   EXPECT_EQ(Refused(Completions, TextBody({{"min_tokens", 13}}).dump())["param"], "min_tokens");
-  EXPECT_EQ(Refused(Completions, TextBody({{"ignore_eos", true}, {"guided_choice", {"a"}}}).dump())["param"],
-            "ignore_eos");
+}
+
+TEST_F(CompletionsTest, StopsOnlyAfterTheLeastNumberOfTokens) {
+  Json letters = Json::object();
+  for (int letter = 'a'; letter <= 'f'; ++letter) letters[std::to_string(3 + letter)] = 100;
+  Json body = TextBody({{"max_tokens", 100}, {"logit_bias", letters}});
+  const std::string text = Post(Completions, body)["choices"][0]["text"];
+  ASSERT_EQ(text.size(), 100u);
+  body["stop"] = text.substr(0, 1);
+  EXPECT_EQ(Post(Completions, body)["choices"][0]["text"], "");
+  body["min_tokens"] = 30;
+  const size_t end = text.find(text[0], 30);
+  ASSERT_NE(end, std::string::npos);
+  const Json stopped = Post(Completions, body);
+  EXPECT_EQ(stopped["choices"][0]["text"], text.substr(0, end));
+  EXPECT_EQ(stopped["usage"]["completion_tokens"], end + 1);
+  EXPECT_EQ(stopped["choices"][0]["finish_reason"], "stop");
+}
+
+TEST_F(CompletionsTest, RefusesAFormThatIsNone) {
+  for (const char* none : {"{}", R"({"json_object":false})", R"({"json":null,"disable_any_whitespace":true})"}) {
+    const Json error =
+        Refused(ChatCompletions, ChatBody({{"structured_outputs", Json::parse(none)}}).dump());
+    EXPECT_EQ(error["param"], "structured_outputs");
+    EXPECT_THAT(error["message"].get<std::string>(),
+                HasSubstr("allowed: json, choice, regex, grammar, or json_object: true"));
+  }
+}
+
+TEST_F(CompletionsTest, NothingHoldsBackTheEndOfAForm) {
+  for (const Json& form : {Json{{"guided_choice", {"a"}}}, Json{{"response_format", Letters()}}}) {
+    for (const Json& hold : {Json{{"ignore_eos", true}}, Json{{"min_tokens", 9}}}) {
+      Json body = TextBody(form);
+      body.update(hold);
+      EXPECT_EQ(Refused(Completions, body.dump())["param"], hold.begin().key());
+    }
+  }
 }
 
 TEST_F(CompletionsTest, ChoicesAreThoseOfRequestsWithTheirSeeds) {

@@ -17,7 +17,7 @@ struct LogitRules {
   std::vector<TokenBias> bias{};   // added to the logits of these tokens
   float frequency_penalty = 0.0f;  // subtracted from a token's logit as often as the answer has it
   float presence_penalty = 0.0f;   // subtracted once if the answer has it
-  int min_tokens = 0;              // the answer has at least so many before one of `ends`
+  int min_tokens = 0;              // the answer has at least so many before one of `ends`, or a stop string
   // Tokens that end the answer and are no part of its text. The engine adds the model's own.
   std::vector<int32_t> ends{};
 

@@ -27,13 +27,17 @@ TextStream::TextStream(std::vector<std::string> stop) : stop_(std::move(stop)) {
   for (const std::string& text : stop_) longest_stop_ = std::max(longest_stop_, text.size());
 }
 
-bool TextStream::Append(std::string_view bytes) {
+bool TextStream::Append(std::string_view bytes, bool may_stop) {
   THRONG_DCHECK(!stopped_);
-  // A match that is new ends in the new bytes, so it begins at most longest_stop_ - 1 before them.
-  const size_t from = text_.size() - std::min(text_.size(), longest_stop_ > 0 ? longest_stop_ - 1 : 0);
+  const size_t old_size = text_.size();
   text_.append(bytes);
+  if (!may_stop) return false;
   size_t first = std::string::npos;
-  for (const std::string& stop : stop_) first = std::min(first, text_.find(stop, from));
+  for (const std::string& stop : stop_) {
+    // A match that is new ends in the new bytes. Older ones are there if they did not count.
+    const size_t from = old_size - std::min(old_size, stop.size() - 1);
+    first = std::min(first, text_.find(stop, from));
+  }
   if (first == std::string::npos) return false;
   text_.resize(first);
   stopped_ = true;

@@ -11,9 +11,9 @@ class TextStream {
  public:
   explicit TextStream(std::vector<std::string> stop);  // empty stop strings are ignored
 
-  // Appends the bytes of a token. Returns true if a stop string is complete: the text then ends before the
-  // first one, and nothing more may be appended.
-  bool Append(std::string_view bytes);
+  // Appends the bytes of a token. Returns true if they complete a stop string: the text then ends before the
+  // first one, and nothing more may be appended. may_stop: false where no stop string counts yet.
+  bool Append(std::string_view bytes, bool may_stop = true);
 
   // The bytes that became final since the last call: whole UTF-8 characters that no stop string can still cut
   // off. The view holds until the next Append.

@@ -16,6 +16,15 @@ TEST(TextStream, CutsBeforeTheFirstStopString) {
   EXPECT_EQ(stream.TakeRest(), "");
 }
 
+TEST(TextStream, StopsOnlyWhereItMay) {
+  TextStream stream({"b", "abcd"});
+  EXPECT_FALSE(stream.Append("ab", /*may_stop=*/false));
+  EXPECT_FALSE(stream.Append("c"));  // the older "b" does not count
+  EXPECT_EQ(stream.TakeFinal(), "");
+  EXPECT_TRUE(stream.Append("d"));  // ends here, wherever it begins
+  EXPECT_EQ(stream.Text(), "");
+}
+
 TEST(TextStream, GivesBackWhatOnlyLookedLikeAStop) {
   TextStream stream({"aab"});
   EXPECT_FALSE(stream.Append("aa"));

@@ -165,7 +165,8 @@ constexpr Field kFields[] = {
     {kBoth, "max_completion_tokens", Use::kComputed, "the same as `max_tokens`"},
     {kResponses, "max_output_tokens", Use::kComputed, "1 or more; default: what is left of the context"},
     {kBoth, "min_tokens", Use::kComputed,
-     "0 or more: so many before a token that ends the answer; `stop` ends it nonetheless"},
+     "0 or more: so many before a token that ends the answer or the end of a text of `stop`; not with a "
+     "constraint"},
     {kBoth, "ignore_eos", Use::kComputed, "goes on after the model's own end; not with a constraint"},
     {kBoth, "stop", Use::kComputed, "a text or 1 to 16 texts: the answer ends before the first of them"},
     {kBoth, "stop_token_ids", Use::kComputed, "up to 64 token ids: the answer ends before the first of them"},

@@ -29,8 +29,18 @@ struct OllamaRequest {
   ThoughtRequest thoughts;
   engine::TextRequest text;
   bool stream = true;
-  bool only_loads = false;  // there is nothing to answer
+  const char* done_reason = nullptr;  // set if there is nothing to answer
 };
+
+// What a request without a prompt asks for: 0 is a number, or a text such as "0s".
+const char* LoadOrUnload(const JsonFields& fields) {
+  const Json* keep = fields.Find("keep_alive");
+  if (keep == nullptr) return "load";
+  const std::string text = keep->is_string() ? keep->get<std::string>() : keep->dump();
+  const bool is_zero =
+      text.find('0') != std::string::npos && text.find_first_of("123456789") == std::string::npos;
+  return is_zero ? "unload" : "load";
+}
 
 ThoughtRequest ParseThink(const JsonFields& fields) {
   ThoughtRequest thoughts;
@@ -79,12 +89,13 @@ OllamaRequest ParseRequest(Endpoint endpoint, std::string_view body) {
   if (endpoint == kOllamaChat) {
     request.chat.emplace();
     const Json* messages = fields.Find("messages");
-    request.only_loads = messages == nullptr || *messages == Json::array();
-    if (!request.only_loads) request.chat->messages = ParseMessages(fields, "messages");
+    const bool has_messages = messages != nullptr && *messages != Json::array();
+    if (has_messages) request.chat->messages = ParseMessages(fields, "messages");
+    if (!has_messages) request.done_reason = LoadOrUnload(fields);
     request.tools = ParseTools(fields, /*nested=*/true);
   } else {
     const std::string prompt = fields.Text("prompt");
-    request.only_loads = prompt.empty();
+    if (prompt.empty()) request.done_reason = LoadOrUnload(fields);
     if (fields.Bool("raw")) {
       request.text.prompt = prompt;
     } else {
@@ -221,9 +232,9 @@ class OllamaReply : public ReplySource {
 HttpReply Complete(Context& context, const HttpRequest& request, bool chat) {
   OllamaRequest asked = ParseRequest(chat ? kOllamaChat : kOllamaText, request.body);
   HttpReply reply;
-  if (asked.only_loads) {
-    reply.body =
-        LineOf(OllamaName(context.Model()), chat, "", "", {}, {{"done", true}, {"done_reason", "load"}});
+  if (asked.done_reason != nullptr) {
+    reply.body = LineOf(OllamaName(context.Model()), chat, "", "", {},
+                        {{"done", true}, {"done_reason", asked.done_reason}});
     return reply;
   }
   reply.stream = asked.stream;

@@ -96,8 +96,13 @@ TEST_F(OllamaTest, RefusesInOneSentence) {
 
 // Clients send these to load a model, or to let it go.
 TEST_F(OllamaTest, SaysThatTheModelIsLoaded) {
+  for (const char* keep : {"0", R"("0")", R"("0s")", R"("0m0s")", "0.0"}) {
+    const std::string body = fmt::format(R"({{"model":"m","keep_alive":{},"stream":false}})", keep);
+    EXPECT_EQ(Json::parse(Call(OllamaGenerate, body).body)["done_reason"], "unload") << keep;
+    EXPECT_EQ(Json::parse(Call(OllamaChat, body).body)["done_reason"], "unload") << keep;
+  }
   for (const char* body :
-       {"{}", R"({"prompt":""})", R"({"model":"m","prompt":"","keep_alive":0,"stream":false})"}) {
+       {"{}", R"({"prompt":""})", R"({"model":"m","prompt":"","keep_alive":"10m","stream":false})"}) {
     const Json reply = Json::parse(Call(OllamaGenerate, body).body);
     EXPECT_EQ(reply["response"], "");
     EXPECT_EQ(reply["done"], true);

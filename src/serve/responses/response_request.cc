@@ -127,15 +127,22 @@ Json SettingsOf(const JsonFields& fields) {
     const Json* value = fields.Find(name);
     return value != nullptr ? *value : std::move(fallback);
   };
+  const auto filled = [&](const char* name, Json defaults) {
+    const Json object = given(name, Json::object());
+    for (const auto& [key, value] : object.items()) {
+      if (!value.is_null()) defaults[key] = value;
+    }
+    return defaults;
+  };
   return {{"instructions", given("instructions", nullptr)},
           {"max_output_tokens", given("max_output_tokens", nullptr)},
           {"metadata", given("metadata", Json::object())},
           {"parallel_tool_calls", given("parallel_tool_calls", true)},
           {"previous_response_id", given("previous_response_id", nullptr)},
-          {"reasoning", given("reasoning", {{"effort", nullptr}, {"summary", nullptr}})},
+          {"reasoning", filled("reasoning", {{"effort", nullptr}, {"summary", nullptr}})},
           {"store", given("store", true)},
           {"temperature", given("temperature", 1.0)},
-          {"text", given("text", {{"format", {{"type", "text"}}}})},
+          {"text", filled("text", {{"format", {{"type", "text"}}}})},
           {"tool_choice", given("tool_choice", "auto")},
           {"tools", given("tools", Json::array())},
           {"top_p", given("top_p", 1.0)},

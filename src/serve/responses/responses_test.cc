@@ -44,6 +44,14 @@ TEST_F(ResponsesTest, AnswersAsChatsDo) {
   EXPECT_THAT(TextOf(Post(CreateResponse, Body({{"text", format}}))), ::testing::AnyOf("\"x\"", "\"y\""));
 }
 
+TEST_F(ResponsesTest, NamesTheSettingsThatItTook) {
+  const Json format = {{"type", "text"}};
+  for (const Json& text : {Json(), Json::object(), Json{{"format", nullptr}}, Json{{"format", format}}})
+    EXPECT_EQ(Post(CreateResponse, Body({{"text", text}}))["text"], (Json{{"format", format}}));
+  const Json none = {{"effort", nullptr}, {"summary", nullptr}};
+  EXPECT_EQ(Post(CreateResponse, Body({{"reasoning", Json::object()}}))["reasoning"], none);
+}
+
 TEST_F(ResponsesTest, GoesOnFromTheLastOne) {
   const Json format = {{"format", {{"type", "json_schema"}, {"schema", {{"enum", {"x", "y"}}}}}}};
   const Json first = Post(CreateResponse, Body({{"instructions", "not again"}, {"text", format}}));

@@ -163,11 +163,12 @@ TEST_F(OwnToolsTest, ChoicesOfTools) {
     ASSERT_EQ(calls.size(), 1u);
     EXPECT_EQ(calls[0]["function"]["name"], "turn");
     ExpectValid(calls[0]);
+    const Json no_end = {{"2", -100}};
     for (const Json& none : {Json("none"), Json("auto")}) {
       const Json free = message({{"seed", seed}, {"tool_choice", none}, {"max_tokens", 20}});
       EXPECT_TRUE(free["content"].is_string());  // by chance, no call begins
       EXPECT_FALSE(free.contains("tool_calls"));
-      const Json cut = {{"seed", seed}, {"tool_choice", none}, {"max_tokens", 20}, {"min_tokens", 20}};
+      const Json cut = {{"seed", seed}, {"tool_choice", none}, {"max_tokens", 20}, {"logit_bias", no_end}};
       EXPECT_EQ(Post(ChatCompletions, Body(cut))["choices"][0]["finish_reason"], "length");
     }
   }
@@ -338,6 +339,7 @@ TEST_F(OwnToolsTest, RefusesByName) {
       {"tool_choice.function.name", {{"tool_choice", {{"type", "function"}, {"function", {{"name", "x"}}}}}}},
       {"tool_choice.type", {{"tool_choice", {{"type", "tool"}}}}},
       {"ignore_eos", {{"ignore_eos", true}}},
+      {"min_tokens", {{"min_tokens", 3}}},
       {"reasoning_effort", {{"reasoning_effort", "high"}}},
       {"thinking_token_budget", {{"thinking_token_budget", 5}}},
   };
