@@ -28,7 +28,8 @@ TiledShape ShapeOf(const pugi::xml_node& object) {
                       .width = number("width"),
                       .height = number("height"),
                       .rotation = number("rotation"),
-                      .is_ellipse = !object.child("ellipse").empty()};
+                      .is_ellipse = !object.child("ellipse").empty(),
+                      .is_capsule = !object.child("capsule").empty()};
   for (const char* kind : {"polygon", "polyline"}) {
     std::istringstream corners(object.child(kind).attribute("points").value());  // "0,0 16,0 16,9.5"
     TiledPoint corner = {};
