@@ -102,6 +102,7 @@ def check_people(throng, browser, journal, axe):
             viewer.js("document.querySelector('#people-questions input').value = 'good day'")
             viewer.js("document.querySelector('#people-questions form').requestSubmit()")
             viewer.wait("document.getElementById('people-said').textContent.includes('somebody else has answered it')")
+            viewer.wait("document.getElementById('people-title').textContent === 'Nothing waits for you'")
         assert [answer for answer, in database.execute(answers)] == ["work", "hello"]
     browser.open("about:blank")
     browser.console()

@@ -56,7 +56,7 @@ export class Page {
         said: $('inject-said')}, this.run),
       search: new SearchPanel({form: $('search'), text: $('search-text'), said: $('search-said'), hits: $('hits')}, this.run, handlers),
     };
-    this.#people = new PeoplePanel({box: $('people'), said: $('people-said'), list: $('people-questions')}, this.run, handlers.agent);
+    this.#people = new PeoplePanel({box: $('people'), title: $('people-title'), said: $('people-said'), list: $('people-questions')}, this.run, handlers.agent);
     this.#pause = new Pause($('pause-run'), $('pause-said'), this.run);
     this.#parting = new Parting({button: $('parting'), mark: $('mark')}, sides.map(({run}) => run),
       (agent, step) => this.#visit(this.run.places.get(agent) ?? view.agent, step, null));
