@@ -342,6 +342,41 @@ TEST_F(Imports, ObjectsOfCollisionLayersAndSolidTilesThatAreObjectsAreWalls) {
   EXPECT_THAT(NamesOf(Made("map.json")["places"]), Contains("lamp"));
 }
 
+TEST_F(Imports, ObjectsOfTemplatesAreReadFromTheirFiles) {
+  Json map = Json::parse(Read("garden.tmj"));
+  const Json objects = Json::parse(R"([{"id": 1, "template": "kiosk.tj", "x": 160, "y": 0},
+                                       {"id": 2, "template": "kiosk.tj", "x": 256, "y": 0, "name": "stall",
+                                        "properties": [{"name": "indoors", "type": "bool", "value": false}]},
+                                       {"id": 3, "template": "rock.tx", "x": 0, "y": 256},
+                                       {"id": 4, "template": "lost.tx", "x": 0, "y": 0}])");
+  map["layers"].push_back({{"type", "objectgroup"}, {"name", "things"}, {"objects", objects}});
+  Write("garden.tmj", map.dump());
+  Write("kiosk.tj",
+        R"({"type": "template", "object": {"name": "kiosk", "type": "place", "width": 32, "height": 16,
+      "properties": [{"name": "activities", "type": "string", "value": "buy a paper"},
+                     {"name": "indoors", "type": "bool", "value": true}]}})");
+  Write("rock.tx", R"(<template><tileset firstgid="1" source="rocks.tsx"/>
+      <object gid="2" width="16" height="16"><properties><property name="heavy">very</property></properties></object></template>)");
+  Write(
+      "rocks.tsx",
+      R"(<tileset><tile id="1"><properties><property name="solid" value="true"/></properties></tile></tileset>)");
+  const ImportReport report = Import("garden.tmj");
+  const Json places = Made("map.json")["places"];
+  const auto place = [&](const char* name) {
+    return *std::find_if(places.begin(), places.end(), [&](const Json& one) { return one["name"] == name; });
+  };
+  ASSERT_THAT(NamesOf(places), testing::IsSupersetOf({"kiosk", "stall"}));
+  EXPECT_EQ(place("kiosk")["rects"], Json::parse("[[10, 0, 2, 1]]"));
+  EXPECT_EQ(place("stall")["rects"], Json::parse("[[16, 0, 2, 1]]"));
+  EXPECT_EQ(place("kiosk")["indoors"], true);
+  EXPECT_EQ(place("stall")["indoors"], false);
+  EXPECT_THAT(Made("map.json")["walls"], Contains(Json::parse("[0, 15, 1, 1]")));
+  EXPECT_THAT(report.Dropped().at("objects of templates in files that are not there"),
+              ElementsAre(Key("lost.tx")));
+  Write("kiosk.tj", R"({"object": 7})");
+  EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr("kiosk.tj: this is no template of Tiled"));
+}
+
 TEST_F(Imports, TiledMapsWithoutPlacesAreRefusedWithWhatIsMissing) {
   Json map = Json::parse(Read("garden.tmj"));
   for (Json& layer : map["layers"]) {

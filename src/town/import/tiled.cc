@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "base/text/trim.h"
 #include "town/import/tiled_layers.h"
 #include "town/import/tiled_shapes.h"
+#include "town/import/tiled_templates.h"
 #include "town/import/tiled_tilesets.h"
 
 namespace throng::town {
@@ -73,15 +75,15 @@ class TiledMap {
     if (!tilesets) return;
     for (const JsonView& tileset : tilesets->Items(0, 1000)) {
       const auto first = static_cast<uint32_t>(tileset.At("firstgid").Int(1, kTileBits));
-      for (const uint32_t id : SolidTilesIn(tileset)) solid_tiles_.insert(first + id);
+      for (const uint32_t id : SolidTilesIn(tileset, folder_)) solid_tiles_.insert(first + id);
     }
   }
 
-  // Of a tileset in the map, or in a file beside it.
-  std::set<uint32_t> SolidTilesIn(const JsonView& tileset) {
+  // Of a tileset in the map, or in a file that is named from `folder`.
+  std::set<uint32_t> SolidTilesIn(const JsonView& tileset, const fs::path& folder) {
     if (!tileset.Find("source")) return SolidTilesOf(tileset);
     const std::string source = TextOf(tileset, "source");
-    const std::string path = (folder_ / source).lexically_normal();
+    const std::string path = (folder / source).lexically_normal();
     std::error_code ignored;  // such as of a name that no file can have
     if (fs::exists(path, ignored)) return SolidTilesOfFile(path, tileset.GetProblems());
     report_.Drop("tilesets in files that are not there (their solid tiles are not known)", source);
@@ -148,6 +150,48 @@ class TiledMap {
   }
 
   void ReadObject(const JsonView& object, const Surroundings& within) {
+    if (object.Find("template")) {
+      ReadInstance(object, within);
+    } else {
+      ReadObject(object, IsSolidTile(object, solid_tiles_), within);
+    }
+  }
+
+  // An object that is made of a template in a file of its own.
+  void ReadInstance(const JsonView& object, const Surroundings& within) {
+    const std::string source = TextOf(object, "template");
+    const auto [found, is_new] = templates_.try_emplace(source);
+    Template& of_template = found->second;
+    if (is_new) of_template = ReadTemplate(source, object.GetProblems());
+    if (of_template.object.is_null()) return;
+    const Json merged = WithTemplate(object.Raw(), of_template.object);
+    const JsonView view(&merged, (folder_ / source).lexically_normal(), object.GetProblems());
+    ReadObject(view, IsSolidTile(view, of_template.solid_tiles), within);
+  }
+
+  struct Template {
+    Json object;  // null: it is not there, or no template
+    std::set<uint32_t> solid_tiles;
+  };
+
+  Template ReadTemplate(const std::string& source, Problems& problems) {
+    const fs::path path = (folder_ / source).lexically_normal();
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) {
+      report_.Drop("objects of templates in files that are not there", source);
+      return {};
+    }
+    std::optional<TiledTemplate> read = ReadTiledTemplate(path, problems);
+    if (!read) return {};
+    Template result = {.object = std::move(read->object), .solid_tiles = {}};
+    if (read->tileset.is_null()) return result;
+    const JsonView tileset(&read->tileset, path, problems);
+    const auto first = static_cast<uint32_t>(tileset.At("firstgid").Int(1, kTileBits));
+    for (const uint32_t id : SolidTilesIn(tileset, path.parent_path())) result.solid_tiles.insert(first + id);
+    return result;
+  }
+
+  void ReadObject(const JsonView& object, bool is_solid_tile, const Surroundings& within) {
     const std::string name = TextOf(object, "name");
     // Tiled 1.9 wrote "class", all others write "type".
     const std::string type = Lower(TextOf(object, object.Find("class") ? "class" : "type"));
@@ -156,12 +200,12 @@ class TiledMap {
       spots_.push_back({MiddleOf(outline), name});
       return;
     }
-    for (const char* shape : {"point", "polyline", "text", "template"}) {
+    for (const char* shape : {"point", "polyline", "text"}) {
       if (!object.Find(shape)) continue;
       report_.Drop(fmt::format("objects of the shape {}", shape), name);
       return;
     }
-    if (within.is_solid || Collides(object) || IsSolidTile(object)) {
+    if (within.is_solid || Collides(object) || is_solid_tile) {
       for (const sim::Pos tile : TilesWithin(outline, ground_.width, ground_.height)) AddWall(tile, name);
       return;
     }
@@ -172,9 +216,9 @@ class TiledMap {
     AddRegion(object, outline, name, type == "home");
   }
 
-  bool IsSolidTile(const JsonView& object) const {
+  static bool IsSolidTile(const JsonView& object, const std::set<uint32_t>& solid_tiles) {
     const std::optional<JsonView> tile = object.Find("gid");
-    return tile && solid_tiles_.contains(static_cast<uint32_t>(tile->Int(0, 0xFFFFFFFF)) & kTileBits);
+    return tile && solid_tiles.contains(static_cast<uint32_t>(tile->Int(0, 0xFFFFFFFF)) & kTileBits);
   }
 
   // In tiles of the ground.
@@ -247,7 +291,8 @@ class TiledMap {
   double tile_width_ = 1;
   double tile_height_ = 1;
   std::set<uint32_t> solid_tiles_;
-  std::vector<bool> owner_;  // [height * width]: whether an object covers the tile
+  std::map<std::string, Template> templates_;  // by the name that the map has for it
+  std::vector<bool> owner_;                    // [height * width]: whether an object covers the tile
   std::vector<Spot> spots_;
 };
 
@@ -260,8 +305,8 @@ const char* const kTiledParts =
     "  tiles to which their tileset, in the map or in a file of its own (.tsj, .tsx), gives it, or a\n"
     "  collision shape whose bounding box covers at least half of the tile.\n"
     "  Objects with an area of the class place (or none) and home: places, with the properties activities\n"
-    "  (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out: pictures, points,\n"
-    "  lines, texts, templates.\n";
+    "  (\"a; b\") and indoors. Objects of the class spot: where people stand. Templates\n"
+    "  (.tj, .tx) are read. Left out: pictures, points, lines, texts.\n";
 
 bool IsTiled(const Json& json) {
   return json.is_object() && json.contains("layers") && json.contains("tilewidth");
