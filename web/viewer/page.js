@@ -106,6 +106,7 @@ export class Page {
     if (!run.map) this.#refit();  // the ground is as large as where agents have been
     this.#timeline.update();
     this.#showLegend();
+    $('clock-wall').disabled = !this.#hasTime;
     if (this.#wished !== null && this.#wished <= run.loaded) this.setStep(this.#wished);
     if (this.#view.isLive) this.#toEnd();
     this.#updateAgent();
@@ -123,7 +124,7 @@ export class Page {
 
   // A moment of the run; null: only what is in sight of the timeline has changed.
   setTime(time) {
-    if (time === null) return this.draw();
+    if (time === null || !this.#hasTime) return this.draw();
     this.#view.time = Math.min(time, this.#lens.progress.end);
     $('clock-kind').value = 'wall';
     this.#view.step = this.#lens.progress.stepAt(this.#view.agent, this.#view.time);
@@ -279,10 +280,14 @@ export class Page {
 
   #setClock(isWall) {
     const view = this.#view;
+    if (isWall && !this.#hasTime) return;
     $('clock-kind').value = isWall ? 'wall' : 'simulated';
     view.time = isWall ? this.#lens.progress.timeOf(view.step, this.#lens.present()) : null;
     this.show();
   }
+
+  // False where all answers came at once: everybody was everywhere at one moment.
+  get #hasTime() { return this.#lens.progress.end > 0; }
 
   #colourBy(what) {
     this.#view.colouredBy = $('coloured-by').value = what;
