@@ -133,6 +133,8 @@ class ScenariosTest(unittest.TestCase):
         self.assertLess(whole["interval"][0], whole["mean"])
         printed = self.ok(*ask, "--judge", "fake:seed=4")
         self.assertRegex(printed.splitlines()[1], r"^full memory +\d\.\d\d +\d\.\d\d")
+        dull = throng(*ask, "--agent", "Ada", "--judge", "local")  # the town's own model
+        self.assertEqual(dull.stderr, "throng: the judge gave 3 to all 15 answers, so its scores tell nothing: take a larger model\n")
 
         # The same at several moments: each has its answers, and a row of scores.
         twice = [*ask, "--at", "07:00", "--at", "07:30", "--agent", "Ada"]

@@ -102,6 +102,7 @@ def check_people(throng, browser, journal, axe):
             viewer.js("document.querySelector('#people-questions input').value = 'good day'")
             viewer.js("document.querySelector('#people-questions form').requestSubmit()")
             viewer.wait("document.getElementById('people-said').textContent.includes('somebody else has answered it')")
+            viewer.wait("document.getElementById('people-title').textContent === 'Nothing waits for you'")
         assert [answer for answer, in database.execute(answers)] == ["work", "hello"]
     browser.open("about:blank")
     browser.console()
@@ -231,8 +232,10 @@ def check_beside(throng, browser, folder):
         viewer.click("parting")
         step = viewer.js("viewer.view.step")
         assert step >= 100 and f"step {step}" in done.stdout, (step, done.stdout)
-        left = viewer.js("parseFloat(document.getElementById('mark').style.left)")
-        assert abs(left - 100 * step / 360) < 0.1, (left, step)
+        middle, slider, width = viewer.js("(([mark, slider]) => [mark.left + mark.width / 2, slider.left, slider.width])"
+                                          "(['mark', 'step'].map((id) => document.getElementById(id).getBoundingClientRect()))")
+        thumb = slider + 8 + (width - 16) * step / 360  # its middle; it is 16 pixels wide
+        assert abs(middle - thumb) <= 1, (middle, thumb, step)
         theirs, steps = Journal(other), (step, 350)
         for place, agent in enumerate(theirs.agents):
             for at in steps:

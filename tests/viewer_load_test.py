@@ -43,6 +43,9 @@ def main():
                 first, all_there, viewer = measure(browser, url)
                 steps, changes = viewer.js("(({run}) => [run.loaded, run.agents.reduce((sum, {steps}) => sum + steps.length, 0)])(viewer.sides[0])")
                 frame = viewer.js("(() => { const begin = performance.now(); viewer.page.setStep(viewer.view.step + 1); viewer.page.drawNow(); return performance.now() - begin; })()")
+                assert viewer.js("document.getElementById('clock-wall').disabled") == viewer.js("viewer.sides[0].lens.progress.end === 0")
+                browser.type("t")
+                assert (viewer.js("viewer.view.time") is None) == viewer.js("document.getElementById('clock-wall').disabled")
                 complaints = browser.console()
                 assert not complaints, complaints
             finally:

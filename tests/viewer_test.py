@@ -105,8 +105,8 @@ def check_colours(viewer, journal):
     """By state, those who do the same have one colour, which the legend has too: in both schemes, by list and by key."""
     step = journal.silent_step(journal.steps // 2)
     places = journal.places(step)
-    legend = "Array.from(document.querySelectorAll('#activities span')).map((span) => [span.textContent, getComputedStyle(span.firstChild).backgroundColor])"
-    assert not viewer.js("document.getElementById('activities').checkVisibility()")
+    legend = "Array.from(document.querySelectorAll('#map-legend span')).map((span) => [span.textContent, getComputedStyle(span.firstChild).backgroundColor])"
+    assert not viewer.js("document.getElementById('map-legend').checkVisibility()")
     seen = set()
     for scheme in ("light", "dark"):
         viewer.browser.emulate(prefers_color_scheme=scheme)
@@ -125,9 +125,9 @@ def check_colours(viewer, journal):
     viewer.browser.emulate(prefers_color_scheme="light")
     viewer.js("document.activeElement.blur()")
     viewer.browser.type("t")
-    assert viewer.items("activities", "span")[:2] == ["waiting for a call", "ahead of the last"], viewer.items("activities", "span")
+    assert viewer.items("map-legend", "span")[:2] == ["waiting for a call", "ahead of the last"], viewer.items("map-legend", "span")
     viewer.browser.type("t", "c")
-    assert viewer.js("document.getElementById('coloured-by').value") == "agent" and not viewer.js("document.getElementById('activities').checkVisibility()")
+    assert viewer.js("document.getElementById('coloured-by').value") == "agent" and not viewer.js("document.getElementById('map-legend').checkVisibility()")
 
 
 def check_conversation(viewer, journal):

@@ -328,6 +328,15 @@ void PrintAnswers(const std::vector<Answer>& answers) {
   }
 }
 
+// A small model gives the same score to whatever it reads; its table looks like a finding.
+void WarnOfDullJudge(const std::vector<Answer>& answers) {
+  const auto is_like_first = [&](const Answer& answer) { return answer.score == answers.front().score; };
+  if (answers.size() < 2 || !std::all_of(answers.begin(), answers.end(), is_like_first)) return;
+  fmt::print(stderr,
+             "throng: the judge gave {} to all {} answers, so its scores tell nothing: take a larger model\n",
+             *answers.front().score, answers.size());
+}
+
 }  // namespace
 
 std::vector<std::string> AskBackend(const app::Limits& limits, const std::string& backend_name,
@@ -383,6 +392,7 @@ void AskQuestionnaire(const Questionnaire& questionnaire, const app::Simulation&
   }
   const bool by_time = moments.size() > 1;
   const bool is_judged = !questionnaire.judge.empty();
+  if (is_judged) WarnOfDullJudge(answers);
   const RunMeans means = is_judged ? MeansOf(answers, by_time) : RunMeans();
   const std::vector<Row> rows = is_judged ? RowsOf(answers, by_time) : std::vector<Row>();
   const std::vector<std::string> categories = CategoriesOf(questions);

@@ -6,16 +6,20 @@ import {test} from 'node:test';
 import {layOutLegend} from '../../web/viewer/film.js';
 import {activityOf} from '../../web/viewer/map/activity.js';
 import {Camera, Fingers} from '../../web/viewer/map/camera.js';
+import {colourOfCell, legendOfCells} from '../../web/viewer/map/cells.js';
 import {layOut} from '../../web/viewer/map/layout.js';
 import {drawWords, isFree, placeFirst, wrap} from '../../web/viewer/map/words.js';
 import {Ground} from '../../web/viewer/map/ground.js';
 import {flightText, stateOf} from '../../web/viewer/panel/in_flight.js';
 import {scaleOf, valueAt} from '../../web/viewer/panel/chart.js';
+import {money} from '../../web/viewer/panel/dom.js';
 import {columnsOf} from '../../web/viewer/panel/run_panel.js';
 import {agentsNamed} from '../../web/viewer/panel/search_panel.js';
 import {Progress} from '../../web/viewer/timeline/progress.js';
+import {Timeline} from '../../web/viewer/timeline/timeline.js';
 import {Window} from '../../web/viewer/timeline/window.js';
 import {Run} from '../../web/viewer/state/run.js';
+import {theme} from '../../web/viewer/theme.js';
 import {Lens, View} from '../../web/viewer/view.js';
 import {makeRun, packPositions} from './runs.mjs';
 
@@ -114,12 +118,44 @@ test('bubbles stay on the map and off its controls', () => {
   const pen = new Proxy({measureText: (text) => ({width: 6 * text.length})}, {get: (known, name) => known[name] ?? (() => {}), set: () => true});
   const boxOf = (x, y) => {
     const taken = [];
-    drawWords(pen, 'good day', x, y, 4, taken, {width: 300, top: 40});
-    return taken.map(({left, top, width, height}) => [left >= 0, left + width <= 300, top >= 40, top + height < y]);
+    drawWords(pen, 'good day', x, y, 4, taken, {width: 300, top: 40, bottom: 200});
+    return taken.map(({left, top, width, height}) => [left >= 0, left + width <= 300, top >= 40, top + height < y, top + height <= 200]);
   };
-  assert.deepEqual(boxOf(150, 100), [[true, true, true, true]]);
-  assert.deepEqual(boxOf(2, 100), [[true, true, true, true]]);
-  assert.deepEqual(boxOf(299, 60), [[true, true, true, false]]);  // below: above there are controls
+  assert.deepEqual(boxOf(150, 100), [[true, true, true, true, true]]);
+  assert.deepEqual(boxOf(2, 100), [[true, true, true, true, true]]);
+  assert.deepEqual(boxOf(299, 60), [[true, true, true, false, true]]);  // below: above there are controls
+  const taken = [];
+  drawWords(pen, 'good day', 150, 60, 4, taken, {width: 300, top: 40, bottom: 80});  // nor is there room below
+  assert.deepEqual(taken, []);
+});
+
+test('values of cells that are like each other have colours that are not, and a legend while they are few', () => {
+  const run = makeRun();
+  assert.deepEqual([...run.cellValues], ['fire']);
+  assert.deepEqual(legendOfCells(run.cellValues), [{colour: colourOfCell('fire'), text: 'cell: fire'}]);
+  const hues = ['0', '1', '2', '3', '4'].map((value) => Number(/hsl\((\d+)/.exec(colourOfCell(value))[1]));
+  for (const [index, hue] of hues.entries()) {
+    for (const other of hues.slice(0, index)) assert.ok(Math.abs(hue - other) >= 30 && Math.abs(hue - other) <= 330, hues.join());
+  }
+  assert.deepEqual(legendOfCells(new Set(['2', '1'])).map(({text}) => text), ['cell: 1', 'cell: 2']);
+  assert.equal(legendOfCells(new Set(['x'.repeat(100)]))[0].text.length, 30);
+  assert.deepEqual(legendOfCells(new Set('123456789')), []);
+});
+
+test('the timeline has a legend where it draws calls, with signs for guesses if there are any', () => {
+  const run = makeRun(), view = new View(), lens = new Lens(run, view), canvas = {addEventListener() {}};
+  theme.calls = ['red', 'blue'];
+  const timeline = new Timeline(canvas, run, view, lens, {});
+  timeline.functions = ['plan', 'act'];
+  assert.deepEqual(timeline.legend, []);  // who is ahead: each line is an agent's
+  timeline.kind = 'calls';
+  assert.deepEqual(timeline.legend, [{colour: 'red', text: 'plan'}, {colour: 'blue', text: 'act'}]);
+  run.guesses.push({});
+  assert.deepEqual(timeline.legend.slice(2).map(({text}) => text), ['guessed ahead', 'guessed in vain']);
+});
+
+test('small costs keep their digits', () => {
+  assert.deepEqual([null, 0.0012345, 0.0163, 12.345].map(money), ['', '0.001234', '0.0163', '12.35']);
 });
 
 test('people who sit alone are laid out by whom they read', () => {
@@ -134,7 +170,7 @@ test('a table of costs has no empty columns', () => {
   const headsOf = (...rows) => columnsOf(rows).map(({head}) => head);
   assert.deepEqual(headsOf(['act', 5, 0, 10, 5, null, 0.5]), ['calls', 'asked', 'answered', 'mean s']);
   assert.deepEqual(headsOf(['act', 5, 0, 10, 5, 0.1, 0.5], ['say', 5, 1, 10, 5, 0.1, 0.5]), ['calls', 'failed', 'asked', 'answered', 'cost', 'mean s']);
-  assert.deepEqual(columnsOf([['act', 5, 1, 10, 6, 0.25, 0.5]]).map(({of}) => of(['act', 5, 1, 10, 6, 0.25, 0.5])), [5, 1, 10, 6, '0.25', '0.50']);
+  assert.deepEqual(columnsOf([['act', 5, 1, 10, 6, 0.25, 0.5]]).map(({of}) => of(['act', 5, 1, 10, 6, 0.25, 0.5])), [5, 1, 10, 6, '0.2500', '0.50']);
 });
 
 test('progress follows the calls of all sessions', () => {

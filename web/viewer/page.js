@@ -2,14 +2,14 @@
 
 import {getJson} from './state/api.js';
 import {readLink, writeLink} from './state/link.js';
-import {duration} from './state/clock.js';
 import {legendOfActivities} from './map/activity.js';
+import {legendOfCells} from './map/cells.js';
 import {ZOOM} from './map/map.js';
 import {element, sample} from './panel/dom.js';
 import {CallsPanel} from './panel/calls_panel.js';
-import {flightText} from './panel/in_flight.js';
 import {LogPanel} from './panel/log_panel.js';
 import {MindPanel} from './panel/mind_panel.js';
+import {clockTexts, standingText, statusText} from './panel/moment.js';
 import {Parting} from './panel/parting.js';
 import {Pause} from './panel/pause.js';
 import {PeoplePanel} from './panel/people_panel.js';
@@ -21,7 +21,6 @@ import {listenToKeys} from './keys.js';
 
 const $ = (id) => document.getElementById(id);
 const LONG_STEP = 60;
-const MOST_AHEAD = 3;         // agents named as those ahead
 const SETTLED_MS = 150;       // how long a step stays before more is asked about it
 const GATHER_MS = 100;        // how long what comes is gathered before it is shown
 const SWITCHES = ['follow', 'trails', 'words', 'clusters', 'live'];
@@ -57,7 +56,7 @@ export class Page {
         said: $('inject-said')}, this.run),
       search: new SearchPanel({form: $('search'), text: $('search-text'), said: $('search-said'), hits: $('hits')}, this.run, handlers),
     };
-    this.#people = new PeoplePanel({box: $('people'), said: $('people-said'), list: $('people-questions')}, this.run, handlers.agent);
+    this.#people = new PeoplePanel({box: $('people'), title: $('people-title'), said: $('people-said'), list: $('people-questions')}, this.run, handlers.agent);
     this.#pause = new Pause($('pause-run'), $('pause-said'), this.run);
     this.#parting = new Parting({button: $('parting'), mark: $('mark')}, sides.map(({run}) => run),
       (agent, step) => this.#visit(this.run.places.get(agent) ?? view.agent, step, null));
@@ -107,6 +106,7 @@ export class Page {
     if (!run.map) this.#refit();  // the ground is as large as where agents have been
     this.#timeline.update();
     this.#showLegend();
+    $('clock-wall').disabled = !this.#hasTime;
     if (this.#wished !== null && this.#wished <= run.loaded) this.setStep(this.#wished);
     if (this.#view.isLive) this.#toEnd();
     this.#updateAgent();
@@ -124,7 +124,7 @@ export class Page {
 
   // A moment of the run; null: only what is in sight of the timeline has changed.
   setTime(time) {
-    if (time === null) return this.draw();
+    if (time === null || !this.#hasTime) return this.draw();
     this.#view.time = Math.min(time, this.#lens.progress.end);
     $('clock-kind').value = 'wall';
     this.#view.step = this.#lens.progress.stepAt(this.#view.agent, this.#view.time);
@@ -170,60 +170,33 @@ export class Page {
   show() {
     const {run} = this, view = this.#view;
     for (const {lens} of this.#sides) lens.look();
-    this.#showActivities();
-    this.#showStatus();
+    this.#showMapLegend();
+    if (run.agents[view.agent]) $('status').textContent = statusText(run, this.#lens, this.#sides[0].map.ground);
     $('step').max = run.loaded;
     $('step').value = view.step;
-    const simulated = `${run.clock.isKnown ? `${run.clock.timeOf(view.step)}, ` : ''}step ${view.step} of ${run.loaded}`;
-    $('clock').textContent = view.time === null ? simulated : `${duration(view.time)} of the run; ${run.agents[view.agent]?.name ?? ''}: ${simulated}`;
+    const {simulated, all} = clockTexts(run, view);
+    $('clock').textContent = all;
     $('step').setAttribute('aria-valuetext', simulated);
-    this.#showStanding();
+    $('standing').textContent = $('standing').title = standingText(run, this.#lens, view.time);
     this.#showPanels();
     this.draw();
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => this.#settle(), SETTLED_MS);
   }
 
-  #showStatus() {
-    const {run} = this, {agent} = this.#view, step = this.#lens.stepOf(agent);
-    if (!run.agents[agent]) return;
-    const {name} = run.agents[agent], state = run.stateAt(agent, step), place = this.#sides[0].map.ground.textOf(state);
-    $('status').textContent = !run.isPresent(agent, step) ? `${name} is not there`
-      : `${name}${place ? ` at ${place}` : ''}${state.status ? `: ${state.status}` : ''}${this.#leadText(agent)}`;
+  #showLegend() { $('legend').replaceChildren(...this.#timeline.legend.map(sample)); }
+
+  // What colours on the map say: [{colour, text}]; nothing of agents where each has its own.
+  get #mapLegend() {
+    const agents = this.#view.colouredBy === 'agent' ? [] : legendOfActivities(this.#view.time !== null);
+    return [...agents, ...legendOfCells(this.run.cellValues)];
   }
 
-  #leadText(agent) {
-    const lead = this.#lens.leadOf(agent), behind = this.#lens.nearestBehind(agent), unit = this.run.map?.unit > 1 ? 'm' : 'tiles';
-    const nearest = behind ? `; nearest of those behind: ${this.run.agents[behind.place].name}, ${Math.round(behind.distance)} ${unit} away, ${behind.steps} steps behind` : '';
-    return lead > 0 ? ` (${lead} steps ahead of the last${nearest})` : '';
-  }
-
-  // Who is how far at this moment of the run.
-  #showStanding() { $('standing').textContent = $('standing').title = this.#standingText(); }
-
-  #standingText() {
-    const {time} = this.#view, {progress} = this.#lens;
-    if (time === null) {
-      const answered = this.run.calls.length ? `${this.run.calls.length} calls in ${duration(progress.end)}` : 'no calls';
-      return [answered, flightText(this.run, this.run.openCalls())].filter((text) => text !== '').join('; ');
-    }
-    const {least, most, ahead} = progress.standing(this.#lens.present(), time);
-    const first = ahead.slice(0, MOST_AHEAD).filter(({step}) => step > least).map(({place, step}) => `${this.run.agents[place].name} +${step - least}`);
-    return `steps ${least} to ${most}, ${progress.inFlightAt(time)} calls in flight${first.length ? `; ahead: ${first.join(', ')}` : ''}`;
-  }
-
-  #showLegend() {
-    const {functions} = this.#timeline;
-    $('legend').replaceChildren(...functions.slice(0, 8).map((name) => sample(this.#timeline.colourOf(name), name)));
-  }
-
-  // What the colours of agents on the map say: [{colour, text}]; none where each has its own.
-  get #mapLegend() { return this.#view.colouredBy === 'agent' ? [] : legendOfActivities(this.#view.time !== null); }
-
-  #showActivities() {
-    const legend = this.#mapLegend;
-    $('activities').hidden = !legend.length;
-    $('activities').replaceChildren(...legend.map(({colour, text}) => sample(colour, text)));
+  #showMapLegend() {
+    const legend = this.#mapLegend, before = $('map-legend').childElementCount;
+    $('map-legend').hidden = !legend.length;
+    $('map-legend').replaceChildren(...legend.map(sample));
+    if (legend.length !== before) this.#refit();  // it covers more of the map, or less
   }
 
   #showPanels() {
@@ -238,7 +211,7 @@ export class Page {
   // The colours are other ones.
   onTheme() {
     this.#showLegend();
-    this.#showActivities();
+    this.#showMapLegend();
     this.draw();
   }
 
@@ -307,15 +280,18 @@ export class Page {
 
   #setClock(isWall) {
     const view = this.#view;
+    if (isWall && !this.#hasTime) return;
     $('clock-kind').value = isWall ? 'wall' : 'simulated';
     view.time = isWall ? this.#lens.progress.timeOf(view.step, this.#lens.present()) : null;
     this.show();
   }
 
+  // False where all answers came at once: everybody was everywhere at one moment.
+  get #hasTime() { return this.#lens.progress.end > 0; }
+
   #colourBy(what) {
     this.#view.colouredBy = $('coloured-by').value = what;
     this.show();
-    this.#refit();  // the legend covers more of the map, or less
   }
 
   #toggle(name) {
@@ -369,6 +345,7 @@ export class Page {
     };
     $('timeline-kind').onchange = () => {
       this.#timeline.kind = $('timeline-kind').value;
+      this.#showLegend();
       this.draw();
     };
     $('frame').onclick = () => savePicture(this.#canvases, this.#mapLegend, `throng-${this.#view.step}.png`);

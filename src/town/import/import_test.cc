@@ -292,6 +292,91 @@ TEST_F(Imports, TilesetsInFilesOfTheirOwn) {
   EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr("walls.tsx: this is no tileset of Tiled"));
 }
 
+TEST_F(Imports, LayersAreWhereTheirOffsetsAndThoseOfTheirGroupsPutThem) {
+  Import("garden.tmj");
+  const Json still = Made("map.json");
+  Json map = Json::parse(Read("garden.tmj"));
+  for (Json& layer : map["layers"]) {
+    layer["offsetx"] = layer.contains("layers") ? -16 : -32;
+    layer["offsety"] = 32.0;
+    if (!layer.contains("layers")) continue;
+    for (Json& inner : layer["layers"]) inner["offsetx"] = -16;
+  }
+  Write("garden.tmj", map.dump());
+  EXPECT_THAT(Import("garden.tmj").Changed(), Not(Contains(Key("offsets of layers, to whole tiles"))));
+  const auto moved = [](Json rects) {  // two tiles to the left, two down
+    for (Json& rect : rects) rect = {rect[0].get<int>() - 2, rect[1].get<int>() + 2, rect[2], rect[3]};
+    return rects;
+  };
+  EXPECT_EQ(Made("map.json")["walls"], moved(still["walls"]));
+  EXPECT_EQ(Made("map.json")["homes"][0]["rects"], moved(still["homes"][0]["rects"]));
+}
+
+TEST_F(Imports, OffsetsThatAreNoWholeTilesOrLeaveTheMapAreReported) {
+  Json map = Json::parse(Read("garden.tmj"));
+  map["layers"][1]["offsetx"] = -41;  // of the walls, which begin at tile 2
+  Write("garden.tmj", map.dump());
+  const ImportReport report = Import("garden.tmj");
+  EXPECT_THAT(report.Changed().at("offsets of layers, to whole tiles"), Contains(Key("walls")));
+  EXPECT_THAT(report.Dropped().at("solid tiles that an offset moves off the map"), Contains(Key("walls")));
+}
+
+TEST_F(Imports, ObjectsOfCollisionLayersAndSolidTilesThatAreObjectsAreWalls) {
+  Json map = Json::parse(Read("garden.tmj"));
+  Json objects = Json::parse(R"([{"x": 0, "y": 0, "width": 16, "height": 16},
+                                 {"x": 32, "y": 0, "width": 32, "height": 16, "capsule": true}])");
+  map["layers"].push_back({{"type", "objectgroup"}, {"name", "Collisions"}, {"objects", objects}});
+  // A tile stands on its lower left corner; tile 3 is solid, tile 1 is not.
+  objects = Json::parse(R"([{"x": 0, "y": 256, "width": 16, "height": 16, "gid": 2147483651},
+                            {"x": 16, "y": 256, "width": 16, "height": 16, "gid": 1, "name": "lamp"},
+                            {"x": 32, "y": 256, "width": 16, "height": 16, "gid": 1, "name": "well",
+                             "properties": [{"name": "collides", "type": "bool", "value": true}]}])");
+  map["layers"].push_back({{"type", "objectgroup"}, {"name", "things"}, {"objects", objects}});
+  Write("garden.tmj", map.dump());
+  Import("garden.tmj");
+  const Json walls = Made("map.json")["walls"];
+  for (const char* rect : {"[0, 0, 1, 1]", "[2, 0, 2, 1]", "[0, 15, 1, 1]", "[2, 15, 1, 1]"}) {
+    EXPECT_THAT(walls, Contains(Json::parse(rect)));
+  }
+  EXPECT_THAT(walls, Not(Contains(Json::parse("[1, 15, 1, 1]"))));
+  EXPECT_THAT(NamesOf(Made("map.json")["places"]), Contains("lamp"));
+}
+
+TEST_F(Imports, ObjectsOfTemplatesAreReadFromTheirFiles) {
+  Json map = Json::parse(Read("garden.tmj"));
+  const Json objects = Json::parse(R"([{"id": 1, "template": "kiosk.tj", "x": 160, "y": 0},
+                                       {"id": 2, "template": "kiosk.tj", "x": 256, "y": 0, "name": "stall",
+                                        "properties": [{"name": "indoors", "type": "bool", "value": false}]},
+                                       {"id": 3, "template": "rock.tx", "x": 0, "y": 256},
+                                       {"id": 4, "template": "lost.tx", "x": 0, "y": 0}])");
+  map["layers"].push_back({{"type", "objectgroup"}, {"name", "things"}, {"objects", objects}});
+  Write("garden.tmj", map.dump());
+  Write("kiosk.tj",
+        R"({"type": "template", "object": {"name": "kiosk", "type": "place", "width": 32, "height": 16,
+      "properties": [{"name": "activities", "type": "string", "value": "buy a paper"},
+                     {"name": "indoors", "type": "bool", "value": true}]}})");
+  Write("rock.tx", R"(<template><tileset firstgid="1" source="rocks.tsx"/>
+      <object gid="2" width="16" height="16"><properties><property name="heavy">very</property></properties></object></template>)");
+  Write(
+      "rocks.tsx",
+      R"(<tileset><tile id="1"><properties><property name="solid" value="true"/></properties></tile></tileset>)");
+  const ImportReport report = Import("garden.tmj");
+  const Json places = Made("map.json")["places"];
+  const auto place = [&](const char* name) {
+    return *std::find_if(places.begin(), places.end(), [&](const Json& one) { return one["name"] == name; });
+  };
+  ASSERT_THAT(NamesOf(places), testing::IsSupersetOf({"kiosk", "stall"}));
+  EXPECT_EQ(place("kiosk")["rects"], Json::parse("[[10, 0, 2, 1]]"));
+  EXPECT_EQ(place("stall")["rects"], Json::parse("[[16, 0, 2, 1]]"));
+  EXPECT_EQ(place("kiosk")["indoors"], true);
+  EXPECT_EQ(place("stall")["indoors"], false);
+  EXPECT_THAT(Made("map.json")["walls"], Contains(Json::parse("[0, 15, 1, 1]")));
+  EXPECT_THAT(report.Dropped().at("objects of templates in files that are not there"),
+              ElementsAre(Key("lost.tx")));
+  Write("kiosk.tj", R"({"object": 7})");
+  EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr("kiosk.tj: this is no template of Tiled"));
+}
+
 TEST_F(Imports, TiledMapsWithoutPlacesAreRefusedWithWhatIsMissing) {
   Json map = Json::parse(Read("garden.tmj"));
   for (Json& layer : map["layers"]) {

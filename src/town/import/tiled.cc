@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "base/text/trim.h"
 #include "town/import/tiled_layers.h"
 #include "town/import/tiled_shapes.h"
+#include "town/import/tiled_templates.h"
 #include "town/import/tiled_tilesets.h"
 
 namespace throng::town {
@@ -49,7 +51,7 @@ class TiledMap {
     ReadSize(map);
     if (!map.GetProblems().Empty()) return;
     ReadTilesets(map);
-    ReadLayers(map);
+    ReadLayers(map, {});
     PlaceSpots();
   }
   DraftGround Take() { return std::move(ground_); }
@@ -73,30 +75,44 @@ class TiledMap {
     if (!tilesets) return;
     for (const JsonView& tileset : tilesets->Items(0, 1000)) {
       const auto first = static_cast<uint32_t>(tileset.At("firstgid").Int(1, kTileBits));
-      for (const uint32_t id : SolidTilesIn(tileset)) solid_tiles_.insert(first + id);
+      for (const uint32_t id : SolidTilesIn(tileset, folder_)) solid_tiles_.insert(first + id);
     }
   }
 
-  // Of a tileset in the map, or in a file beside it.
-  std::set<uint32_t> SolidTilesIn(const JsonView& tileset) {
+  // Of a tileset in the map, or in a file that is named from `folder`.
+  std::set<uint32_t> SolidTilesIn(const JsonView& tileset, const fs::path& folder) {
     if (!tileset.Find("source")) return SolidTilesOf(tileset);
     const std::string source = TextOf(tileset, "source");
-    const std::string path = (folder_ / source).lexically_normal();
+    const std::string path = (folder / source).lexically_normal();
     std::error_code ignored;  // such as of a name that no file can have
     if (fs::exists(path, ignored)) return SolidTilesOfFile(path, tileset.GetProblems());
     report_.Drop("tilesets in files that are not there (their solid tiles are not known)", source);
     return {};
   }
 
-  void ReadLayers(const JsonView& parent) {
+  // What holds for all that is in a layer or group: what it says, and the groups around it.
+  struct Surroundings {
+    TiledPoint offset = {};  // pixels
+    bool is_solid = false;
+  };
+
+  static Surroundings WithinLayer(const JsonView& layer, Surroundings around) {
+    const TiledPoint offset = OffsetOf(layer);
+    around.offset = {around.offset.x + offset.x, around.offset.y + offset.y};
+    around.is_solid = around.is_solid || IsCollisionName(TextOf(layer, "name")) || Collides(layer);
+    return around;
+  }
+
+  void ReadLayers(const JsonView& parent, const Surroundings& around) {
     for (const JsonView& layer : parent.At("layers").Items(0, 1000)) {
       const std::string type = layer.At("type").Text(0, 100);
+      const Surroundings within = WithinLayer(layer, around);
       if (type == "group") {
-        ReadLayers(layer);
+        ReadLayers(layer, within);
       } else if (type == "tilelayer") {
-        ReadTiles(layer);
+        ReadTiles(layer, within);
       } else if (type == "objectgroup") {
-        for (const JsonView& object : layer.At("objects").Items(0, 100000)) ReadObject(object);
+        for (const JsonView& object : layer.At("objects").Items(0, 100000)) ReadObject(object, within);
       } else if (type == "imagelayer") {
         report_.Drop("layers of images", TextOf(layer, "name"));
       } else {
@@ -105,52 +121,128 @@ class TiledMap {
     }
   }
 
-  void ReadTiles(const JsonView& layer) {
+  void ReadTiles(const JsonView& layer, const Surroundings& within) {
     const std::string name = TextOf(layer, "name");
-    const bool all = IsCollisionName(name) || Collides(layer);
     const std::vector<uint32_t> tiles = TilesOf(layer, area_);
-    bool used = all;
+    const double right = within.offset.x / tile_width_;
+    const double down = within.offset.y / tile_height_;
+    bool used = within.is_solid;
     for (size_t i = 0; i < tiles.size(); ++i) {
       const uint32_t tile = tiles[i] & kTileBits;
-      const bool solid = tile != 0 && (all || solid_tiles_.contains(tile));
-      used = used || solid;
-      if (solid) ground_.solid[i] = true;
+      if (tile == 0 || !(within.is_solid || solid_tiles_.contains(tile))) continue;
+      used = true;
+      AddWall({static_cast<int32_t>(i % area_.width + std::lround(right)),
+               static_cast<int32_t>(i / area_.width + std::lround(down))},
+              name);
     }
     if (!used) report_.Drop("layers of pictures", name);
+    if (used && (right != std::round(right) || down != std::round(down))) {
+      report_.Change("offsets of layers, to whole tiles", name);
+    }
   }
 
-  void ReadObject(const JsonView& object) {
+  void AddWall(sim::Pos pos, const std::string& layer) {
+    if (ground_.Contains(pos)) {
+      ground_.solid[ground_.Index(pos)] = true;
+    } else {
+      report_.Drop("solid tiles that an offset moves off the map", layer);
+    }
+  }
+
+  void ReadObject(const JsonView& object, const Surroundings& within) {
+    if (object.Find("template")) {
+      ReadInstance(object, within);
+    } else {
+      ReadObject(object, IsSolidTile(object, solid_tiles_), within);
+    }
+  }
+
+  // An object that is made of a template in a file of its own.
+  void ReadInstance(const JsonView& object, const Surroundings& within) {
+    const std::string source = TextOf(object, "template");
+    const auto [found, is_new] = templates_.try_emplace(source);
+    Template& of_template = found->second;
+    if (is_new) of_template = ReadTemplate(source, object.GetProblems());
+    if (of_template.object.is_null()) return;
+    const Json merged = WithTemplate(object.Raw(), of_template.object);
+    const JsonView view(&merged, (folder_ / source).lexically_normal(), object.GetProblems());
+    ReadObject(view, IsSolidTile(view, of_template.solid_tiles), within);
+  }
+
+  struct Template {
+    Json object;  // null: it is not there, or no template
+    std::set<uint32_t> solid_tiles;
+  };
+
+  Template ReadTemplate(const std::string& source, Problems& problems) {
+    const fs::path path = (folder_ / source).lexically_normal();
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) {
+      report_.Drop("objects of templates in files that are not there", source);
+      return {};
+    }
+    std::optional<TiledTemplate> read = ReadTiledTemplate(path, problems);
+    if (!read) return {};
+    Template result = {.object = std::move(read->object), .solid_tiles = {}};
+    if (read->tileset.is_null()) return result;
+    const JsonView tileset(&read->tileset, path, problems);
+    const auto first = static_cast<uint32_t>(tileset.At("firstgid").Int(1, kTileBits));
+    for (const uint32_t id : SolidTilesIn(tileset, path.parent_path())) result.solid_tiles.insert(first + id);
+    return result;
+  }
+
+  void ReadObject(const JsonView& object, bool is_solid_tile, const Surroundings& within) {
     const std::string name = TextOf(object, "name");
     // Tiled 1.9 wrote "class", all others write "type".
     const std::string type = Lower(TextOf(object, object.Find("class") ? "class" : "type"));
+    const std::vector<TiledPoint> outline = OutlineOnGround(object, within.offset);
     if (type == "spot") {
-      const TiledShape shape = ShapeOf(object);
-      spots_.push_back({TileAt({shape.x, shape.y}), name});
+      spots_.push_back({MiddleOf(outline), name});
       return;
     }
-    for (const char* shape : {"point", "polyline", "capsule", "text", "template", "gid"}) {
+    for (const char* shape : {"point", "polyline", "text"}) {
       if (!object.Find(shape)) continue;
       report_.Drop(fmt::format("objects of the shape {}", shape), name);
+      return;
+    }
+    if (within.is_solid || Collides(object) || is_solid_tile) {
+      for (const sim::Pos tile : TilesWithin(outline, ground_.width, ground_.height)) AddWall(tile, name);
       return;
     }
     if (name.empty() || (!type.empty() && type != "place" && type != "home")) {
       report_.Drop(name.empty() ? "objects without a name" : "objects of the class " + type, name);
       return;
     }
-    AddRegion(object, name, type == "home");
+    AddRegion(object, outline, name, type == "home");
   }
 
-  // From pixels to tiles of the ground.
-  TiledPoint OnGround(const TiledPoint& point) const {
-    return {point.x / tile_width_ - area_.x, point.y / tile_height_ - area_.y};
-  }
-  sim::Pos TileAt(const TiledPoint& point) const {
-    const auto tile = [](double at) { return static_cast<int32_t>(std::floor(std::clamp(at, -1e6, 1e6))); };
-    const TiledPoint at = OnGround(point);
-    return {tile(at.x), tile(at.y)};
+  static bool IsSolidTile(const JsonView& object, const std::set<uint32_t>& solid_tiles) {
+    const std::optional<JsonView> tile = object.Find("gid");
+    return tile && solid_tiles.contains(static_cast<uint32_t>(tile->Int(0, 0xFFFFFFFF)) & kTileBits);
   }
 
-  void AddRegion(const JsonView& object, const std::string& name, bool is_home) {
+  // In tiles of the ground.
+  std::vector<TiledPoint> OutlineOnGround(const JsonView& object, const TiledPoint& offset) const {
+    std::vector<TiledPoint> outline = OutlineOf(ShapeOf(object));
+    for (TiledPoint& point : outline) {
+      point = {(point.x + offset.x) / tile_width_ - area_.x, (point.y + offset.y) / tile_height_ - area_.y};
+    }
+    return outline;
+  }
+
+  static sim::Pos MiddleOf(const std::vector<TiledPoint>& outline) {
+    TiledPoint sum = {};
+    for (const TiledPoint& point : outline) sum = {sum.x + point.x, sum.y + point.y};
+    const auto tile = [&](double at) {
+      return static_cast<int32_t>(
+          std::floor(std::clamp(at / static_cast<double>(outline.size()), -1e6, 1e6)));
+    };
+    return {tile(sum.x), tile(sum.y)};
+  }
+
+  // A tile belongs to the object that covers its middle.
+  void AddRegion(const JsonView& object, const std::vector<TiledPoint>& outline, const std::string& name,
+                 bool is_home) {
     DraftRegion region;
     region.name = name;
     region.is_home = is_home;
@@ -159,9 +251,6 @@ class TiledMap {
     if (const std::optional<JsonView> list = Property(object, "activities")) {
       AddActivities(list->Text(0, 10000), region);
     }
-    // A tile belongs to the object that covers its middle.
-    std::vector<TiledPoint> outline = OutlineOf(ShapeOf(object));
-    for (TiledPoint& point : outline) point = OnGround(point);
     for (const sim::Pos tile : TilesWithin(outline, ground_.width, ground_.height)) AddTile(tile, region);
     ground_.regions.push_back(std::move(region));
   }
@@ -202,7 +291,8 @@ class TiledMap {
   double tile_width_ = 1;
   double tile_height_ = 1;
   std::set<uint32_t> solid_tiles_;
-  std::vector<bool> owner_;  // [height * width]: whether an object covers the tile
+  std::map<std::string, Template> templates_;  // by the name that the map has for it
+  std::vector<bool> owner_;                    // [height * width]: whether an object covers the tile
   std::vector<Spot> spots_;
 };
 
@@ -210,13 +300,13 @@ class TiledMap {
 
 const char* const kTiledParts =
     "  Orthogonal maps; layers in CSV or in base64, also with zlib, gzip or zstd. An infinite map is the\n"
-    "  box around its chunks. A layer named collision, collisions, walls or blocked, or with the property\n"
-    "  collides: all its tiles are wall; in other layers, those whose tileset, in the map or in a file of\n"
-    "  its own (.tsj, .tsx), gives them this property, or a collision shape whose bounding box covers at\n"
-    "  least half of the tile.\n"
-    "  Rectangles, ellipses and polygons of the class place (or none) and home: places, with the properties\n"
-    "  activities (\"a; b\") and indoors. Objects of the class spot: where people stand. Left out:\n"
-    "  pictures, other shapes.\n";
+    "  box around its chunks. A layer or group named collision, collisions, walls or blocked, or with the\n"
+    "  property collides: all its tiles and objects are wall; in others, objects with this property, and\n"
+    "  tiles to which their tileset, in the map or in a file of its own (.tsj, .tsx), gives it, or a\n"
+    "  collision shape whose bounding box covers at least half of the tile.\n"
+    "  Objects with an area of the class place (or none) and home: places, with the properties activities\n"
+    "  (\"a; b\") and indoors. Objects of the class spot: where people stand. Templates\n"
+    "  (.tj, .tx) are read. Left out: pictures, points, lines, texts.\n";
 
 bool IsTiled(const Json& json) {
   return json.is_object() && json.contains("layers") && json.contains("tilewidth");

@@ -8,7 +8,7 @@
 namespace throng::town {
 namespace {
 
-constexpr int kEllipseCorners = 64;
+constexpr int kRoundCorners = 64;
 constexpr size_t kMaxCorners = 10000;
 constexpr double kFarthest = 1e9;  // pixels
 
@@ -17,18 +17,33 @@ double NumberOf(const JsonView& object, const char* key) {
   return value ? value->Number(-kFarthest, kFarthest) : 0;
 }
 
+bool IsSet(const JsonView& object, const char* key) {
+  const std::optional<JsonView> value = object.Find(key);
+  return value && value->Bool();
+}
+
+// Of an ellipse, whose ends are its halves, or of a capsule.
+std::vector<TiledPoint> RoundCorners(const TiledShape& shape) {
+  const double across = shape.width / 2;
+  const double down = shape.height / 2;
+  const double radius = std::min(across, down);
+  const TiledPoint end = shape.is_capsule ? TiledPoint{radius, radius} : TiledPoint{across, down};
+  std::vector<TiledPoint> corners;
+  for (int i = 0; i < kRoundCorners; ++i) {
+    const double angle = 2 * std::numbers::pi * (i + 0.5) / kRoundCorners;
+    const double x = std::cos(angle);
+    const double y = std::sin(angle);
+    corners.push_back({across + std::copysign(across - end.x, x) + end.x * x,
+                       down + std::copysign(down - end.y, y) + end.y * y});
+  }
+  return corners;
+}
+
 // Before it is turned, from the shape's x, y.
 std::vector<TiledPoint> CornersOf(const TiledShape& shape) {
   if (!shape.corners.empty()) return shape.corners;
-  if (!shape.is_ellipse) {
-    return {{0, 0}, {shape.width, 0}, {shape.width, shape.height}, {0, shape.height}};
-  }
-  std::vector<TiledPoint> corners;
-  for (int i = 0; i < kEllipseCorners; ++i) {
-    const double angle = 2 * std::numbers::pi * i / kEllipseCorners;
-    corners.push_back({shape.width / 2 * (1 + std::cos(angle)), shape.height / 2 * (1 + std::sin(angle))});
-  }
-  return corners;
+  if (shape.is_ellipse || shape.is_capsule) return RoundCorners(shape);
+  return {{0, 0}, {shape.width, 0}, {shape.width, shape.height}, {0, shape.height}};
 }
 
 // The first tile, from 0 to `end`, whose middle is not before `at`.
@@ -55,9 +70,12 @@ TiledShape ShapeOf(const JsonView& object) {
                       .y = NumberOf(object, "y"),
                       .width = NumberOf(object, "width"),
                       .height = NumberOf(object, "height"),
-                      .rotation = NumberOf(object, "rotation")};
-  const std::optional<JsonView> ellipse = object.Find("ellipse");
-  shape.is_ellipse = ellipse && ellipse->Bool();
+                      .rotation = NumberOf(object, "rotation"),
+                      .is_ellipse = IsSet(object, "ellipse"),
+                      .is_capsule = IsSet(object, "capsule")};
+  if (object.Find("gid")) {
+    shape.corners = {{0, -shape.height}, {shape.width, -shape.height}, {shape.width, 0}, {0, 0}};
+  }
   for (const char* kind : {"polygon", "polyline"}) {
     const std::optional<JsonView> corners = object.Find(kind);
     if (!corners) continue;
@@ -66,6 +84,10 @@ TiledShape ShapeOf(const JsonView& object) {
     }
   }
   return shape;
+}
+
+TiledPoint OffsetOf(const JsonView& layer) {
+  return {.x = NumberOf(layer, "offsetx"), .y = NumberOf(layer, "offsety")};
 }
 
 std::vector<TiledPoint> OutlineOf(const TiledShape& shape) {

@@ -14,7 +14,7 @@ struct TiledPoint {
   double y;
 };
 
-// A rectangle, an ellipse in one, or a polygon.
+// A rectangle, an ellipse or a capsule in one, or a polygon.
 struct TiledShape {
   double x = 0;  // pixels
   double y = 0;
@@ -22,11 +22,15 @@ struct TiledShape {
   double height = 0;
   double rotation = 0;  // degrees, clockwise around x, y
   bool is_ellipse = false;
+  bool is_capsule = false;               // the longer sides are straight, the ends half circles
   std::vector<TiledPoint> corners = {};  // of a polygon, from x, y
 };
 
-// What is missing is 0, as in Tiled.
+// What is missing is 0, as in Tiled. A tile that is an object stands on x, y, its lower left corner.
 TiledShape ShapeOf(const JsonView& object);
+
+// Where a layer is drawn, from the layers around it.
+TiledPoint OffsetOf(const JsonView& layer);
 
 // The corners of the shape as it is turned; many of an ellipse.
 std::vector<TiledPoint> OutlineOf(const TiledShape& shape);

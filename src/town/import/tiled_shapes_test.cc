@@ -30,6 +30,10 @@ TEST(TiledShapes, CoverTheTilesWhoseMiddlesTheyHave) {
             "######\n######\n......\n......\n......\n");
   EXPECT_EQ(Picture({.width = 50, .height = 50, .is_ellipse = true}),
             ".###..\n#####.\n#####.\n#####.\n.###..\n");
+  EXPECT_EQ(Picture({.x = -11, .width = 82, .height = 50, .is_capsule = true}),
+            "######\n######\n######\n######\n######\n");
+  EXPECT_EQ(Picture({.x = 60, .y = 3, .width = 44, .height = 30, .rotation = 90, .is_capsule = true}),
+            "....#.\n...###\n...###\n...###\n....#.\n");
   EXPECT_EQ(Picture({.x = 1, .y = 1, .corners = {{0, 0}, {40, 0}, {0, 40}}}),
             "####..\n###...\n##....\n#.....\n......\n");
   // A room with a corner cut out.
@@ -56,6 +60,7 @@ TEST(TiledShapes, OfObjectsThatAreNoneAreProblems) {
     return problems.Empty() ? "none" : problems.All()[0].Sentence();
   };
   EXPECT_EQ(problem_of(R"({"x": 1.5})"), "none");
+  EXPECT_THAT(problem_of(R"({"capsule": 1})"), StartsWith("a.tmj: capsule: found 1, allowed: "));
   EXPECT_THAT(problem_of(R"({"x": "left"})"), StartsWith("a.tmj: x: found \"left\", allowed: a number"));
   EXPECT_THAT(problem_of(R"({"width": 1e300})"), StartsWith("a.tmj: width: found 1e+300, allowed: a number"));
   EXPECT_THAT(problem_of(R"({"polygon": [{"x": 0, "y": []}]})"), StartsWith("a.tmj: polygon[0].y: found []"));

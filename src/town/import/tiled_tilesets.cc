@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <optional>
 #include <pugixml.hpp>
-#include <sstream>
 #include <vector>
 
 #include "town/import/tiled_shapes.h"
+#include "town/import/tiled_templates.h"
 
 namespace throng::town {
 namespace {
@@ -20,21 +20,11 @@ bool IsSolidName(std::string_view name) {
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
-// A shape of Tiled's Tile Collision Editor in XML.
+// A shape of Tiled's Tile Collision Editor in XML. What is no number is 0.
 TiledShape ShapeOf(const pugi::xml_node& object) {
-  const auto number = [&](const char* name) { return object.attribute(name).as_double(); };
-  TiledShape shape = {.x = number("x"),
-                      .y = number("y"),
-                      .width = number("width"),
-                      .height = number("height"),
-                      .rotation = number("rotation"),
-                      .is_ellipse = !object.child("ellipse").empty()};
-  for (const char* kind : {"polygon", "polyline"}) {
-    std::istringstream corners(object.child(kind).attribute("points").value());  // "0,0 16,0 16,9.5"
-    TiledPoint corner = {};
-    for (char comma = 0; corners >> corner.x >> comma >> corner.y;) shape.corners.push_back(corner);
-  }
-  return shape;
+  Problems ignored;
+  const Json json = TiledObjectOf(object);
+  return ShapeOf(JsonView(&json, "", ignored));
 }
 
 bool IsSolid(const JsonView& tile, const JsonView& tileset) {

@@ -2,6 +2,7 @@
 
 import {colourOf, theme} from '../theme.js';
 import {activityOf, colourOfActivity} from './activity.js';
+import {colourOfCell} from './cells.js';
 import {Fingers} from './camera.js';
 import {Ground, write} from './ground.js';
 import {drawWords, isFree, placeFirst} from './words.js';
@@ -116,7 +117,7 @@ export class MapView {
       const [column, row] = key.split(',').map(Number), spot = this.#ground.spotOf({x: column, y: row});
       const {x, y} = this.#camera.toScreen(spot.x, spot.y);
       if (x < -scale || x > width + scale || y < -scale || y > height + scale) continue;
-      pen.fillStyle = `hsl(${hueOf(value)} 80% 55% / 60%)`;
+      pen.fillStyle = colourOfCell(value);
       pen.fillRect(x - scale / 2, y - scale / 2, scale, scale);
       cells.push({x, y: y + scale / 2, value});
     }
@@ -227,7 +228,7 @@ export class MapView {
   // The agent's first, which so has room; the others' do not cover it.
   #drawWords(pen, points) {
     const {agent} = this.#view, taken = points.has(agent) ? [this.#boxOf(agent, points.get(agent))] : [];
-    const steps = this.#run.clock.isKnown ? SPEECH_STEPS : LONE_STEPS, room = {width: this.#size[0], top: this.#covered};
+    const steps = this.#run.clock.isKnown ? SPEECH_STEPS : LONE_STEPS, room = {width: this.#size[0], top: this.#covered, bottom: this.#size[1]};
     for (const [place, {x, y}] of points) {
       const words = this.#run.wordsOf(place, this.#view.stepOf(place), steps);
       if (words) drawWords(pen, words, x, y, this.#radiusOf(place), taken, room);
@@ -294,6 +295,3 @@ export class MapView {
 }
 
 function mean(numbers) { return numbers.reduce((sum, number) => sum + number, 0) / numbers.length; }
-
-// The same value has the same colour in all runs.
-function hueOf(value) { return [...String(value)].reduce((hash, letter) => (hash * 31 + letter.codePointAt(0)) % 360, 7); }

@@ -28,8 +28,8 @@ export function placeFirst(boxes, taken) {
   return index;
 }
 
-// A bubble above an agent at x,y, or below where it would cover one of `taken` or end outside of `room`, {width, top} in
-// pixels; none where it would cover one there too. Adds its rectangle to `taken`.
+// A bubble above an agent at x,y, or below where it would cover one of `taken` or end outside of `room`, {width, top, bottom} in
+// pixels; none where it would do so there too. Adds its rectangle to `taken`.
 export function drawWords(pen, text, x, y, radius, taken, room) {
   pen.font = '11px system-ui, sans-serif';
   const lines = wrap(text, WIDTH, (line) => pen.measureText(line).width);
@@ -38,7 +38,7 @@ export function drawWords(pen, text, x, y, radius, taken, room) {
   const sides = [-1, 1].map((side) => {
     const tip = y + side * (radius + 1), edge = tip + side * 6;
     return {tip, edge, left, top: side < 0 ? edge - height : edge, width, height};
-  }).filter(({top}) => top >= room.top);
+  }).filter(({top}) => top >= room.top && top + height <= room.bottom);
   const chosen = sides[placeFirst(sides, taken)];
   if (!chosen) return;
   const {tip, edge, top} = chosen;

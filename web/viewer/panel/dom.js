@@ -17,8 +17,9 @@ export function drawing(tag, fields = {}, ...children) { return add(document.cre
 
 export function button(text, onclick, fields = {}) { return element('button', {type: 'button', onclick, ...fields}, text); }
 
-// An entry of a legend.
-export function sample(colour, text) {
+// An entry of a legend, of a colour or a sign.
+export function sample({colour, sign, text}) {
+  if (sign) return element('span', {}, element('b', {'aria-hidden': true}, sign), text);
   const square = element('i');
   square.style.background = colour;
   return element('span', {}, square, text);
@@ -40,4 +41,5 @@ export function facts(pairs) {
   return element('dl', {}, ...known.flatMap(([name, text]) => [element('dt', {}, name), element('dd', {}, String(text))]));
 }
 
-export function money(cost) { return cost === null || cost === undefined ? '' : cost < 0.01 ? cost.toFixed(6) : cost.toFixed(2); }
+// Small costs are told apart, too.
+export function money(cost) { return cost === null || cost === undefined ? '' : cost.toFixed(cost < 0.01 ? 6 : cost < 1 ? 4 : 2); }

@@ -46,7 +46,7 @@ export class Parting {
     button.disabled = false;
     button.title = `${a}\n${b}`;
     button.onclick = () => this.#visit(agent, at);
-    mark.style.left = `${100 * at / Math.max(1, this.#runs[0].lastStep)}%`;
+    mark.style.setProperty('--part', at / Math.max(1, this.#runs[0].lastStep));
     mark.hidden = false;
   }
 }

@@ -9,7 +9,7 @@ export class PeoplePanel {
   #agent;
   #items = new Map();   // by key: the question's place in the list, kept while it is open, with what is typed
 
-  // page: {box, said, list} elements; agent(place): somebody's name was clicked.
+  // page: {box, title, said, list} elements; agent(place): somebody's name was clicked.
   constructor(page, run, agent) {
     this.#page = page;
     this.#run = run;
@@ -31,6 +31,7 @@ export class PeoplePanel {
       item.remove();
       this.#items.delete(key);
     }
+    this.#page.title.textContent = open.size ? 'Waiting for you' : 'Nothing waits for you';
     this.#page.box.hidden = !open.size && !this.#page.said.textContent;
   }
 

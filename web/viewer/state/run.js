@@ -26,6 +26,7 @@ export class Run {
   asked = 0;         // steps whose calls are here; later ones are of agents that are ahead
   events = [];       // {step, place, kind, text, call}, by step
   cells = new Map();   // 'x,y' -> [{step, value}]
+  cellValues = new Set();  // what they have held, as texts
   calls = [];        // CALL_FIELDS, and place instead of agent; by step
   guesses = [];      // calls asked ahead: GUESS_FIELDS, and place instead of agent; by step
   progress = [];     // [session, s, [agent, steps done, ...]], by time: those who went on since; none for old journals
@@ -78,6 +79,7 @@ export class Run {
       const changes = this.cells.get(`${x},${y}`) ?? [];
       this.cells.set(`${x},${y}`, changes);
       changes.push({step, value});
+      if (value) this.cellValues.add(String(value));
     }
     for (const [step, id, kind, text, call] of events) {
       const place = this.places.get(id);

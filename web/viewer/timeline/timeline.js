@@ -11,6 +11,9 @@ const GUESS_PIXELS = 3;
 const TIP_PIXELS = 4;       // of a bar whose end is open
 const LEAD_PIXELS = 3;      // between two moments at which it is asked who is ahead
 const MOST_BRIGHT = 100;    // agents beyond which their lines are faint
+const LEAST_NAME = 10;      // pixels from one name to the next
+const MOST_TOLD = 8;        // kinds of calls in the legend
+const GUESSES = [{sign: '◆', text: 'guessed ahead'}, {sign: '▯', text: 'guessed in vain'}];
 
 export class Timeline {
   #run;
@@ -34,6 +37,13 @@ export class Timeline {
   }
 
   colourOf(name) { return theme.calls[this.functions.indexOf(name) % theme.calls.length] ?? theme.pale; }
+
+  // What is said of calls: [{colour or sign, text}]; nothing where lines are those of agents.
+  get legend() {
+    if (this.kind === 'ahead') return [];
+    const kinds = this.functions.slice(0, MOST_TOLD).map((name) => ({colour: this.colourOf(name), text: name}));
+    return [...kinds, ...(this.#run.guesses.length ? GUESSES : [])];
+  }
 
   zoom(factor) { this.#window.zoom(factor, this.#view.time ?? undefined); }
   reset() { this.#window.reset(); }
@@ -108,6 +118,7 @@ export class Timeline {
       draw(place);
       pen.stroke();
     };
+    pen.lineJoin = 'round';  // without spikes beyond what is so
     pen.lineWidth = 1;
     pen.globalAlpha = agents.length > MOST_BRIGHT ? 0.25 : 0.7;
     for (const place of places) {
@@ -243,17 +254,25 @@ export class Timeline {
       pen.fillText(`+${this.#mostAhead}`, LEFT - 3, FLIGHT + 12);
       pen.fillText('the last', LEFT - 3, this.#height - BOTTOM);
     } else {
-      const {first, fit, height} = this.#rows();
-      const every = Math.ceil(10 / height);
-      for (let row = 0; row < Math.min(fit, this.#run.agents.length - first); row += every) {
-        pen.fillText(this.#run.agents[first + row].name.slice(0, 8), LEFT - 3, FLIGHT + 4 + row * height + Math.min(9, height + 5));
-      }
+      this.#drawRowNames(pen);
     }
     const y = this.#height - 3;
     pen.textAlign = 'left';
     pen.fillText(duration(this.#window.from), LEFT, y);
     pen.textAlign = 'right';
     pen.fillText(duration(this.#window.to), this.#width - 3, y);
+  }
+
+  // The agent's, and of the others those that have room.
+  #drawRowNames(pen) {
+    const {first, fit, height} = this.#rows(), {agents} = this.#run, chosen = this.#view.agent - first, every = Math.ceil(LEAST_NAME / height);
+    for (let row = 0; row < Math.min(fit, agents.length - first); row++) {
+      const isChosen = row === chosen;
+      if (!isChosen && (row % every > 0 || Math.abs(row - chosen) * height < LEAST_NAME)) continue;
+      pen.fillStyle = isChosen ? theme.text : theme.pale;
+      pen.fillText(agents[first + row].name.slice(0, 8), LEFT - 3, FLIGHT + 4 + row * height + Math.min(9, height / 2 + 4));
+    }
+    pen.fillStyle = theme.pale;
   }
 
   #drawNothing(pen) {
