@@ -248,7 +248,8 @@ std::string LocalModel::Setup() const {
 // Names the removed bias and how much may be left: pages with whole keys, or with other parts of them, have
 // the same codecs.
 std::string LocalModel::Computation() const {
-  const bool removed = RemovedBias(*loaded_.transformer, pool_.Layout()) != nullptr;
+  const bool removed = pool_.Layout().key_bias == kv::KeyBias::kMean ||
+                       RemovedBias(*loaded_.transformer, pool_.Layout()) != nullptr;
   const std::string device = loaded_.transformer->Device();
   return fmt::format("softmax={} {}{}", options_.softmax,
                      device.empty() ? fmt::format("simd={}", SimdTarget()) : "device=" + device,
