@@ -164,6 +164,9 @@ def main():
         ("interview of the future", ["interview", unchanged, "--agent", "Ada", "--at", "999999"], ["999999"], 1),
         ("server that hangs", [*simulate, "--llm", hang, "--call-attempts", "1"], ["127.0.0.1"], 1),
         ("no server", [*simulate, "--llm", nobody, "--call-attempts", "2"], ["127.0.0.1"], 1),
+        ("benchmark of a model: no second codec", ["bench", "engine", "--prompt", "64", "--decode", "2", "--kv", "f16,nosuch"], ["nosuch", "rot4"], 1),
+        ("benchmark of throughput: no second codec", ["bench", "throughput", "--prompt", "64", "--answer", "2", "--kv", "f16,nosuch"], ["nosuch", "rot4"], 1),
+        ("benchmark of throughput: no codec", ["bench", "throughput", "--kv", ""], ["--kv names no codec"], 1),
     ]
     failures = []
 

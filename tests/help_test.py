@@ -33,6 +33,14 @@ class HelpTest(unittest.TestCase):
                 self.assertTrue(examples)
                 self.assertTrue(any(example.split()[:len(path)] == list(path) for example in examples), examples)
 
+    def test_sentences_break_where_a_line_is_full(self):
+        for path, text in walk():
+            lines = text[text.index("Usage:"):].splitlines()
+            early = [line for line, after in zip(lines, lines[1:])
+                     if re.match(r"\w.*\w$|\w$", line) and re.match(r"\w", after) and len(line) < COLUMNS - 20]
+            with self.subTest(command=path):
+                self.assertEqual(early, [])
+
     def test_examples_have_only_flags_that_are_there(self):
         texts = dict(walk())
         for path, text in texts.items():

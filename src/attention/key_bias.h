@@ -79,8 +79,8 @@ struct BiasOfLayer {
   const Rotation* rotation;
 };
 
-// What stays in keys adds at most this share to their mean square: 12 % to what a codec has to span.
-inline constexpr double kMostLeft = 0.25;
+// What stays in keys adds at most this share to their mean square: 8 % to what a codec has to span.
+inline constexpr double kMostLeft = 1.0 / 6;
 
 // Removes the pairs longer than their head's average, then the longest of the others until no more than
 // kMostLeft stays. Of elements that are not rotated, all are removed and nothing is added to the scores:

@@ -65,6 +65,13 @@ TEST(AttentionSpeedTest, ValuesCanHaveASizeOfTheirOwnOrBeInTheKeys) {
   }
 }
 
+TEST(AttentionSpeedTest, SumsOverManyPagesAreNoError) {
+  const MeasureInput input({.keys = 131072, .queries = 1, .heads = 8, .kv_heads = 1, .head_dim = 64});
+  ThreadPool threads(2);
+  MeasureCase measured({.kv = "f16"}, attention::SoftmaxKind::kExact, input, threads);
+  EXPECT_LT(measured.Error(), LargestError("f16", input.shape));
+}
+
 // A fifth more in the outputs of one head, at the first, the middle or the last query, is noticed.
 TEST(AttentionSpeedTest, AWrongHeadIsNoticedWhereverItIs) {
   const MeasureInput input({.keys = 130, .queries = 9, .heads = 8, .kv_heads = 4, .head_dim = 64});

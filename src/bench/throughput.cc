@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text/human_bytes.h"
+#include "kv/codec.h"
 
 namespace throng::bench {
 namespace {
@@ -27,6 +28,10 @@ void CheckAnswers(const Answers& answers, const std::vector<int32_t>& alone) {
 }
 
 }  // namespace
+
+int DefaultPrompt(int context, int answer) {
+  return std::clamp((context - answer) / kv::kPageTokens * kv::kPageTokens, kv::kPageTokens, 1024);
+}
 
 double ThroughputRow::WholeRate() const {
   if (prompt_seconds == 0) return 0;

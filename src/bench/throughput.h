@@ -19,6 +19,9 @@ struct ThroughputLoad {
   std::vector<int> batches = {};  // in rising order; empty: 1, 2, 4, ... and the most that the budget holds
 };
 
+// 1024 tokens, or as many whole pages, at least one, as the context has room for before an answer.
+int DefaultPrompt(int context, int answer);
+
 struct ThroughputRow {
   int batch;
   int most;               // sequences that the budget holds

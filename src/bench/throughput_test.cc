@@ -67,6 +67,12 @@ TEST(ThroughputTest, GivenBatchesThatDoNotFitAreLeftOut) {
   EXPECT_EQ(rows[1].batch, 3);
 }
 
+TEST(ThroughputTest, ThePromptLeavesRoomForTheAnswerInTheContext) {
+  EXPECT_EQ(DefaultPrompt(8192, 125), 1024);
+  EXPECT_EQ(DefaultPrompt(1024, 125), 896);  // 14 pages
+  EXPECT_EQ(DefaultPrompt(100, 90), 64);     // refused by the check of the context
+}
+
 TEST(ThroughputTest, ABudgetTooSmallForOneSequenceIsRefused) {
   Subject subject;
   EXPECT_THROW(Measure(*subject.transformer, subject, "f16", kBlock, {}), Error);

@@ -318,10 +318,9 @@ void AddEval(CLI::App& app) {
       ->check(CLI::Range(0, 10000))
       ->capture_default_str();
   recall->footer(
-      "lost and gained count the answers on which the codec and f32 differ, and McNemar is the exact test "
-      "of\n"
-      "whether one of them is more; change is that of accuracy; length is that of free answers relative to "
-      "f32's.\n"
+      "lost and gained count the answers on which the codec and f32 differ, and McNemar is the exact "
+      "test of whether one of them is more; change is that of accuracy; length is that of free answers "
+      "relative to f32's.\n"
       "Example:\n"
       "  throng eval recall --kv f16,int8,rot4,rot2 --samples 0 --min-pages 2");
   recall->callback([flags] { RunRecall(*flags); });

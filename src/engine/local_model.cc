@@ -245,13 +245,15 @@ std::string LocalModel::Setup() const {
                      loaded_.chat.Name());
 }
 
-// Names the removed bias, because pages from before there was a choice have the same codecs and whole keys.
+// Names the removed bias and how much may be left: pages with whole keys, or with other parts of them, have
+// the same codecs.
 std::string LocalModel::Computation() const {
-  const bool removed = RemovedBias(*loaded_.transformer, pool_.Layout()) != nullptr;
+  const bool removed = pool_.Layout().key_bias == kv::KeyBias::kMean ||
+                       RemovedBias(*loaded_.transformer, pool_.Layout()) != nullptr;
   const std::string device = loaded_.transformer->Device();
   return fmt::format("softmax={} {}{}", options_.softmax,
                      device.empty() ? fmt::format("simd={}", SimdTarget()) : "device=" + device,
-                     removed ? " key-bias=removed" : "");
+                     removed ? fmt::format(" key-bias=removed,{:.3g}", attention::kMostLeft) : "");
 }
 
 kv::PageSource LocalModel::Source() const { return {loaded_.transformer->WeightsDigest(), Computation()}; }

@@ -129,11 +129,11 @@ void PrintBands(std::span<const eval::CodecDivergence> rows, size_t width) {
 }  // namespace
 
 void PrintDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind) {
-  fmt::print("{} positions beyond the first {} tokens; KL against f32, in nats\n\n",
-             rows.front().divergence.positions, kv::kPageTokens);
+  const bool kl = kind == EvalKind::kKl;
+  fmt::print("{} positions beyond the first {} tokens{}\n\n", rows.front().divergence.positions,
+             kv::kPageTokens, kl ? "; KL against f32, in nats" : "");
   size_t width = 16;
   for (const eval::CodecDivergence& row : rows) width = NameWidth(width, row.kv);
-  const bool kl = kind == EvalKind::kKl;
   fmt::print("{:<{}}", "kv", width);
   if (kl) fmt::print(" {:>10} {:>10} {:>8}", "KL mean", "KL p99", "top-1");
   fmt::print(" {:>10} {:>8} {:>11} {:>10}\n", "ppl", "bits", "bytes/token", "f16 / this");

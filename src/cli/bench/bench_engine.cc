@@ -20,7 +20,6 @@
 #include "cli/bench/bench_model.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
-#include "cli/flags/codec_lists.h"
 #include "model/config.h"
 #include "model/model.h"
 
@@ -150,13 +149,12 @@ void Run(const EngineFlags& flags) {
   const BenchModel subject = LoadBenchModel(flags.model);
   Save(subject, flags.save);
   Check(flags, subject);
+  const std::vector<std::string> codecs = BenchCodecs(flags.model, subject);
   ThreadPool threads(ThreadsOrAll(flags.model.threads));
   const bench::Machine machine = bench::MeasureMachine(threads);
   bench::ReadMeter memory(threads);
   std::vector<Row> rows;
-  for (const std::string& codec : SplitCodecs(flags.model.kv)) {
-    Measure(flags, subject, codec, threads, memory, rows);
-  }
+  for (const std::string& codec : codecs) Measure(flags, subject, codec, threads, memory, rows);
   flags.json ? PrintJson(flags, machine, subject, rows) : PrintTable(machine, subject, rows);
 }
 
@@ -194,16 +192,12 @@ void AddBenchEngine(CLI::App& bench) {
       ->capture_default_str();
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
-      "Caches are filled with random keys and values, each sequence's in memory of its own; a prefill runs "
-      "in passes "
-      "of\nup to 512 tokens. Before anything is timed, the logits are checked: a token must get the same "
-      "bits alone, "
-      "in a\nprompt and in a batch.\n"
+      "Caches are filled with random keys and values, each sequence's in memory of its own; a prefill "
+      "runs in passes of up to 512 tokens. Before anything is timed, the logits are checked: a token "
+      "must get the same bits alone, in a prompt and in a batch.\n"
       "bandwidth: bytes of weights and sealed pages that have to be read, as a share of what the same "
-      "threads "
-      "read from\n"
-      "memory just before and after each round; flops: multiplications and additions as a share of what they "
-      "compute\nin f32, measured first.\n"
+      "threads read from memory just before and after each round; flops: multiplications and additions "
+      "as a share of what they compute in f32, measured first.\n"
       "Examples:\n"
       "  throng bench engine -m model.gguf --depth 0,4096,16384 --batch 1,8,32 --kv f16,flashq4 --json\n"
       "  throng bench engine --shape llama-1b --weights q8_0 --save llama-1b.q8_0.gguf");

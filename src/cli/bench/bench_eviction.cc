@@ -205,10 +205,9 @@ void AddBenchEviction(CLI::App& bench) {
       ->capture_default_str();
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
-      "First a run without a limit, then for each budget one with --eviction lru and one with next-use; all "
-      "must\nleave the same hash. Optimum: tokens that are computed again at least, by an eviction that "
-      "knows all "
-      "prompts of\nthe run in advance (Belady's MIN).\n"
+      "First a run without a limit, then for each budget one with --eviction lru and one with next-use; "
+      "all must leave the same hash. Optimum: tokens that are computed again at least, by an eviction "
+      "that knows all prompts of the run in advance (Belady's MIN).\n"
       "Example:\n"
       "  throng bench eviction --share 0.33,0.17 --json");
   command->callback([flags] { Run(*flags); });

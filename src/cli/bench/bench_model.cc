@@ -8,10 +8,12 @@
 #include "base/log.h"
 #include "bench/model_speed.h"
 #include "bench/random_model.h"
+#include "cli/flags/codec_lists.h"
 #include "cli/flags/number_checks.h"
 #include "engine/loaded_model.h"
 #include "engine/local_model.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/folder/folder.h"
 
@@ -77,6 +79,15 @@ BenchModel LoadBenchModel(const BenchModelFlags& flags) {
 
 uint64_t KvBudget(const BenchModelFlags& flags, const BenchModel& model) {
   return flags.kv_budget > 0 ? flags.kv_budget : engine::DefaultKvBudget(*model.transformer);
+}
+
+std::vector<std::string> BenchCodecs(const BenchModelFlags& flags, const BenchModel& model) {
+  std::vector<std::string> codecs = SplitCodecs(flags.kv);
+  if (codecs.empty()) throw MakeError(ErrorCode::kInvalid, "bench: --kv names no codec");
+  for (const std::string& codec : codecs) {
+    kv::MakeLayout(kv::CodecFlags{.kv = codec}, model.transformer->Config().cache_layers);
+  }
+  return codecs;
 }
 
 void CheckWholePages(int tokens, const char* flag) {

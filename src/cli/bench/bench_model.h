@@ -42,6 +42,9 @@ struct BenchModel {
 BenchModel LoadBenchModel(const BenchModelFlags& flags);
 // --kv-budget, or its default.
 uint64_t KvBudget(const BenchModelFlags& flags, const BenchModel& model);
+// The codecs of --kv. Throws kInvalid, before anything is measured, for one that the model's caches cannot
+// have.
+std::vector<std::string> BenchCodecs(const BenchModelFlags& flags, const BenchModel& model);
 // Throw kInvalid.
 void CheckWholePages(int tokens, const char* flag);
 void CheckContext(int tokens, int depth, const BenchModel& model);

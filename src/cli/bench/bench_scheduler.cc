@@ -202,21 +202,19 @@ void AddBenchScheduler(CLI::App& bench) {
                     "Only the dependency graph: who may run, without running anybody");
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
-      "Fixed: a square grid with the Chebyshev metric; agents start anywhere, numbered at random, and go 0 "
-      "to\n"
-      "--speed tiles in x and y, at random; every agent step is one call of 0.5 to 1.5 s of virtual time, "
-      "one in\n"
-      "eight of 5 times as long, on a server without limits and with ticks of 0.05 s; no journal; one "
-      "thread.\n"
+      "Fixed: a square grid with the Chebyshev metric; agents start anywhere, numbered at random, and go "
+      "0 to --speed tiles in x and y, at random; every agent step is one call of 0.5 to 1.5 s of virtual "
+      "time, one in eight of 5 times as long, on a server without limits and with ticks of 0.05 s; no "
+      "journal; one thread.\n"
       "A whole run has all that other runs have: coroutines, requests, answers of the fake backend, the "
-      "world's\n"
-      "state, the canonical hash. Beside it, the dependency graph alone on the same worlds.\n"
+      "world's state, the canonical hash. Beside it, the dependency graph alone on the same worlds.\n"
       "First a world of up to 2000 agents that go where what they perceive leads them must end as in "
-      "lockstep.\nWhile the graph is measured, the invariant of temporal causality is tested for sampled "
-      "agents (not timed).\n"
-      "Bytes of the scheduler: graph, clusters and their members, queues, table of calls, versions. Apart "
-      "from "
-      "them:\nthe world's bodies, the coroutines that await answers, the fake backend's calls.\n"
+      "lockstep.\n"
+      "While the graph is measured, the invariant of temporal causality is tested for sampled agents "
+      "(not timed).\n"
+      "Bytes of the scheduler: graph, clusters and their members, queues, table of calls, versions. "
+      "Apart from them:\n"
+      "the world's bodies, the coroutines that await answers, the fake backend's calls.\n"
       "Example:\n"
       "  throng bench scheduler --agents 1000,10000,100000,1000000 --json");
   command->callback([flags] { Run(*flags); });

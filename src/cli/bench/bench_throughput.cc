@@ -16,7 +16,6 @@
 #include "cli/bench/bench_model.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
-#include "cli/flags/codec_lists.h"
 #include "model/config.h"
 #include "model/model.h"
 
@@ -151,12 +150,16 @@ void Run(ThroughputFlags flags) {
   std::sort(flags.load.batches.begin(), flags.load.batches.end());
   CheckWholePages(flags.load.prompt, "--prompt");
   const BenchModel model = LoadBenchModel(flags.model);
+  if (flags.load.prompt == 0) {
+    flags.load.prompt = bench::DefaultPrompt(model.transformer->Config().context_length, flags.load.answer);
+  }
   CheckContext(flags.load.answer, flags.load.prompt, model);
+  const std::vector<std::string> codecs = BenchCodecs(flags.model, model);
   ThreadPool threads(ThreadsOrAll(flags.model.threads));
   const bench::Machine machine = bench::MeasureMachine(threads);
   const uint64_t budget = KvBudget(flags.model, model);
   std::vector<CodecRows> all;
-  for (const std::string& kv : SplitCodecs(flags.model.kv)) {
+  for (const std::string& kv : codecs) {
     std::vector<bench::ThroughputRow> rows =
         bench::MeasureThroughput(*model.file, *model.transformer, {.kv = kv},
                                  attention::ParseSoftmax(flags.model.softmax), budget, flags.load, threads);
@@ -172,9 +175,12 @@ void AddBenchThroughput(CLI::App& bench) {
       "throughput", "Raise the batch until the KV budget is full: tokens per second and bytes, by codec");
   const auto flags = std::make_shared<ThroughputFlags>();
   flags->model.kv = "f16,flashq4,gear2";
+  flags->load.prompt = 0;
   AddBenchModelFlags(*command, flags->model);
-  command->add_option("--prompt", flags->load.prompt, "Tokens of each sequence's prompt")
-      ->check(CLI::Range(64, 1 << 22))
+  command
+      ->add_option("--prompt", flags->load.prompt,
+                   "Tokens of each sequence's prompt (0: 1024, or what the model's context leaves)")
+      ->check(CLI::Range(0, 1 << 22))
       ->capture_default_str();
   command->add_option("--answer", flags->load.answer, "Tokens that each sequence decodes")
       ->check(CLI::Range(1, 1 << 20))
