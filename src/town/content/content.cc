@@ -111,7 +111,7 @@ int FindHome(const std::vector<Region>& regions, const JsonView& home) {
 Persona ReadPersona(const JsonView& entry, const std::vector<Place>& places,
                     const std::vector<Region>& regions) {
   entry.OnlyKeys({"name", "age", "job", "workplace", "home", "wake_hour", "sleep_hour", "traits", "relations",
-                  "absent", "about", "memories"});
+                  "absent", "about", "memories", "places"});
   Persona persona;
   persona.name = entry.At("name").Text(1, kMaxNameBytes);
   persona.age = static_cast<int>(entry.At("age").Int(0, 130));
@@ -126,6 +126,12 @@ Persona ReadPersona(const JsonView& entry, const std::vector<Place>& places,
   if (const std::optional<JsonView> about = entry.Find("about")) persona.about = about->Text(0, 8000);
   if (const std::optional<JsonView> memories = entry.Find("memories")) {
     persona.memories = ReadMemories(*memories);
+  }
+  if (const std::optional<JsonView> known = entry.Find("places")) {
+    persona.known_places = {persona.workplace};
+    for (const JsonView& place : known->Items(0, kMaxPlaces)) {
+      persona.known_places->push_back(FindPlace(places, place));
+    }
   }
   return persona;
 }
@@ -253,6 +259,7 @@ Content ReadContent(const std::string& dir, Problems& problems) {
       view(decisions, "decisions.json"), dir, [&](const std::string& file) { return folder.Text(file); },
       content);
   CheckChoosable(view(places, "places.json"), content);
+  NarrowToKnownPlaces(view(personas, "personas.json"), content);
   const std::optional<Json> scenario_json = folder.Parse("scenario.json");
   const JsonView scenario = view(scenario_json, "scenario.json");
   content.settings = ReadSettings(scenario);

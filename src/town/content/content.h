@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,9 @@ struct Persona {
   bool absent = false;  // not there at the start: may arrive later
   std::string about;    // for {{about}}
   std::vector<OldMemory> memories;
+  // Where it may decide to go besides home: its workplace and the places that it knows. Nothing: anywhere.
+  std::optional<std::vector<PlaceId>> known_places;
+  std::map<Decision, llm::Constraint> constraints;  // of `act` and `plan`, if it knows some places alone
 };
 
 inline constexpr size_t kMaxActivityBytes = 32;

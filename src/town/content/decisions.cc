@@ -1,6 +1,7 @@
 #include "town/content/decisions.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "llm/grammar/json_schema.h"
@@ -129,6 +130,31 @@ void CheckChoosable(const JsonView& places, const Content& content) {
     entries[i].At("name").Note(fmt::format(
         "no decision can choose \"{}\", allowed: a place among the choices of act in decisions.json",
         place.name));
+  }
+}
+
+void NarrowToKnownPlaces(const JsonView& personas, Content& content) {
+  const llm::Constraint& act = content.Rules(Decision::kAct).constraint;
+  const llm::Constraint& plan = content.Rules(Decision::kPlan).constraint;
+  const Json::json_pointer names("/properties/plan/items/properties/place/enum");
+  for (size_t i = 0; i < content.personas.size(); ++i) {
+    Persona& persona = content.personas[i];
+    if (!persona.known_places) continue;
+    std::set<std::string> known;
+    for (const PlaceId place : *persona.known_places) known.insert(content.places[place].name);
+    known.insert(content.places[content.home].name);
+    llm::Constraint& own_act = persona.constraints[Decision::kAct] = act;
+    std::erase_if(own_act.choices, [&](const std::string& name) { return !known.contains(name); });
+    Json schema = Json::parse(plan.json_schema, nullptr, /*allow_exceptions=*/false);
+    if (schema.is_discarded() || !schema.contains(names) || !schema[names].is_array()) continue;
+    auto& allowed = schema[names].get_ref<Json::array_t&>();
+    std::erase_if(allowed, [&](const Json& name) { return !name.is_string() || !known.contains(name); });
+    persona.constraints[Decision::kPlan] = plan;
+    persona.constraints[Decision::kPlan].json_schema = schema.dump();
+    if (own_act.choices.empty() || allowed.empty()) {
+      personas.Items(1, kMaxPersonas)[i].At("places").Fail(
+          "one at least that act and plan in decisions.json allow");
+    }
   }
 }
 

@@ -19,6 +19,9 @@ void ReadDecisions(const JsonView& file, const std::string& dir, const ReadPromp
 // Notes the public places that no decision can choose: people go where `act` says.
 void CheckChoosable(const JsonView& places, const Content& content);
 
+// Gives personas who know some places alone constraints of their own for `act` and `plan`.
+void NarrowToKnownPlaces(const JsonView& personas, Content& content);
+
 // The place of this name; a problem, and 0, if there is none. Without any places, nothing is judged: why
 // there are none is a problem already.
 PlaceId FindPlace(const std::vector<Place>& places, const JsonView& name);

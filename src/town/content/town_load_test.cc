@@ -45,6 +45,8 @@ TEST(LoadTown, TellsInOneSentenceWhatIsWrong) {
        "[0].sleep_hour: found 5, allowed: a whole number from 7 to 23"},
       {"personas.json", "{\"name\": \"Ben\", \"relation\"", "{\"name\": \"Bob\", \"relation\"",
        "[0].relations[0].name: found \"Bob\""},
+      {"personas.json", "\"age\": 34", "\"age\": 34, \"places\": [\"park\", \"moon\"]",
+       "[0].places[1]: found \"moon\", allowed: a name among"},
       {"personas.json", "[", "{", "personas.json:"},
       {"places.json", "\"home\"", "\"house\"", "places.json: [0].name: found \"house\", allowed: \"home\""},
       {"places.json", "\"cafe\"", "\"castle\"",

@@ -42,6 +42,7 @@ struct DraftPerson {
   std::vector<Relation> relations;
   std::string about;
   std::vector<OldMemory> memories;
+  std::optional<std::vector<std::string>> known_places;  // nothing: all
 };
 
 // The built-in town with other values where a draft has them.

@@ -27,8 +27,16 @@ struct Resident {
   DraftPerson person;
   std::string sector;              // of the living area
   std::vector<std::string> texts;  // what is said of the person, what tells most of the work first
+  std::optional<std::set<std::string>> known;  // PlaceNames of the sectors and arenas in its spatial memory
   int vision = 0;
 };
+
+// Of a sector, or of an arena in it. A town says "to the" before places itself.
+std::string PlaceName(const std::string& sector, const std::string& arena) {
+  const bool has_article = sector.starts_with("The ") || sector.starts_with("the ");
+  const std::string name = has_article ? sector.substr(4) : sector;
+  return arena.empty() ? name : name + ": " + arena;
+}
 
 // A text, which may be missing or null.
 std::string TextOf(const JsonView& scratch, const char* key) {
@@ -123,6 +131,31 @@ std::vector<OldMemory> ReadNodes(const std::string& path, ImportReport& report, 
   return memories;
 }
 
+// A tree: worlds, their sectors, their arenas, lists of objects. Nothing if there is no such file.
+std::optional<std::set<std::string>> ReadSpatialMemory(const std::string& path, Problems& problems) {
+  if (!fs::exists(path)) return std::nullopt;
+  const std::optional<Json> json = ReadJson(path, problems);
+  if (!json) return std::nullopt;
+  std::set<std::string> known;
+  const JsonView worlds(&*json, path, problems);
+  const auto children = [](const JsonView& parent) {
+    std::vector<std::pair<std::string, JsonView>> found;
+    if (!parent.Raw().is_object()) {
+      parent.Fail("an object");
+      return found;
+    }
+    for (const auto& [name, child] : parent.Raw().items()) found.emplace_back(name, parent.At(name));
+    return found;
+  };
+  for (const auto& [world_name, world] : children(worlds)) {
+    for (const auto& [sector, arenas] : children(world)) {
+      known.insert(PlaceName(sector, ""));
+      for (const auto& [arena, objects] : children(arenas)) known.insert(PlaceName(sector, arena));
+    }
+  }
+  return known;
+}
+
 std::vector<Resident> ReadResidents(const std::string& dir, ImportReport& report, Problems& problems) {
   std::vector<std::string> folders;
   for (const auto& entry : fs::directory_iterator(dir + "/personas")) {
@@ -137,8 +170,8 @@ std::vector<Resident> ReadResidents(const std::string& dir, ImportReport& report
     if (!scratch) continue;
     residents.push_back(ReadScratch(JsonView(&*scratch, path, problems), report));
     residents.back().person.memories = ReadNodes(memory + "/associative_memory/nodes.json", report, problems);
-    for (const char* file : {"associative_memory/embeddings.json", "associative_memory/kw_strength.json",
-                             "spatial_memory.json"}) {
+    residents.back().known = ReadSpatialMemory(memory + "/spatial_memory.json", problems);
+    for (const char* file : {"associative_memory/embeddings.json", "associative_memory/kw_strength.json"}) {
       if (fs::exists(fs::path(memory) / file)) report.Drop("files", file);
     }
   }
@@ -238,10 +271,7 @@ DraftGround GroundOf(const Maze& maze, std::set<std::string> lived_in, ImportRep
     const bool is_home = lived_in.contains(tile.sector);
     const std::set<std::string>& rooms = arenas[tile.sector];
     const bool whole = rooms.size() == 1 || (is_home && !rooms.empty());
-    // A town says "to the" before places itself.
-    const bool has_article = !is_home && (tile.sector.starts_with("The ") || tile.sector.starts_with("the "));
-    const std::string sector = has_article ? tile.sector.substr(4) : tile.sector;
-    const std::string name = whole ? sector : sector + ": " + tile.arena;
+    const std::string name = is_home && whole ? tile.sector : PlaceName(tile.sector, whole ? "" : tile.arena);
     if (!whole && !rooms.contains(tile.arena)) {
       report.Drop("tiles of rooms without a floor", name);
       continue;
@@ -286,6 +316,16 @@ std::string WorkplaceOf(const Resident& resident, const DraftGround& ground) {
   return "";
 }
 
+// Of those on the map, in its order.
+std::optional<std::vector<std::string>> KnownPlaces(const Resident& resident, const DraftGround& ground) {
+  if (!resident.known) return std::nullopt;
+  std::vector<std::string> places;
+  for (const DraftRegion& region : ground.regions) {
+    if (!region.is_home && resident.known->contains(region.name)) places.push_back(region.name);
+  }
+  return places;
+}
+
 std::string FindMatrix(const std::string& dir, const std::string& maze_name) {
   const fs::path simulation = fs::absolute(dir).lexically_normal();
   for (fs::path up = simulation; up != up.root_path(); up = up.parent_path()) {
@@ -319,12 +359,13 @@ std::string StartOf(const JsonView& meta) {
 const char* const kGenerativeAgentsFields =
     "  innate: traits. learned, currently, lifestyle, daily_plan_req, daily_req: about. learned: job.\n"
     "  lifestyle: hours of waking and sleeping. living_area: home. The place named first: workplace.\n"
+    "  spatial_memory.json: places, where somebody may decide to go.\n"
     "  nodes.json: memories, poignancy as importance; if nobody has any, the map's "
     "agent_history_init_nN.csv,\n"
     "  N people. People named: relations. vision_r: perception_radius. curr_time: start.\n"
     "  Map: a sector where somebody lives, or with a bed, is a home; elsewhere each arena is a place, whose "
     "objects are\n"
-    "  activities; what collides is wall. Left out: embeddings, keywords, spatial memory, current acts.\n";
+    "  activities; what collides is wall. Left out: embeddings, keywords, current acts.\n";
 
 bool IsGenerativeAgents(const std::string& dir) {
   return fs::is_directory(dir + "/personas") && fs::exists(MetaPath(dir));
@@ -359,6 +400,7 @@ Draft ReadGenerativeAgents(const std::string& dir, const std::string& matrix, Im
   for (Resident& resident : residents) {
     resident.person.home = resident.sector;
     resident.person.workplace = WorkplaceOf(resident, *draft.ground);
+    resident.person.known_places = KnownPlaces(resident, *draft.ground);
     if (resident.person.workplace.empty())
       report.Change("workplaces that no text names, one given", resident.person.name);
     draft.perception_radius = std::clamp(resident.vision, draft.perception_radius, 50);

@@ -118,6 +118,23 @@ TEST_F(Imports, GenerativeAgentsKeepPeopleMemoriesAndPlaces) {
   EXPECT_THAT(ReadFile(Out() + "/prompts/say.txt"), HasSubstr("About: {{about}}\n"));
 }
 
+TEST_F(Imports, GenerativeAgentsGoWhereTheirSpatialMemoriesReach) {
+  const fs::path personas = kHamlet / "personas";
+  Write(personas / "Bo Berg" / "bootstrap_memory" / "spatial_memory.json",
+        R"({"the Hamlet": {"Hill School": {"library": ["shelf"]}, "Anna Berg's house": {"kitchen": []},
+                           "Atlantis": {"bay": []}}})");
+  fs::remove(dir_ / "forms" / personas / "Caspar Lind" / "bootstrap_memory" / "spatial_memory.json");
+  Import(kHamlet);
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+  const Json made = Made("personas.json");
+  EXPECT_EQ(made[0]["places"], Json({"Mill Bakery"}));
+  EXPECT_EQ(made[1]["places"], Json({"Hill School: library"}));
+  EXPECT_FALSE(made[2].contains("places"));  // goes anywhere
+  Write(personas / "Bo Berg" / "bootstrap_memory" / "spatial_memory.json",
+        R"({"the Hamlet": ["Hill School"]})");
+  EXPECT_THAT(ErrorOf(kHamlet), HasSubstr("Hamlet: found [\"Hill School\"], allowed: an object"));
+}
+
 TEST_F(Imports, GenerativeAgentsWorkInTheLargestRoomOfTheirSector) {
   const fs::path layer = kMatrix / "maze" / "arena_maze.csv";
   std::string numbers = Read(layer);
@@ -219,9 +236,8 @@ TEST_F(Imports, GenerativeAgentsTellWhatIsLeftOut) {
   const ImportReport report = Import(kHamlet);
   const ImportReport::Names& dropped = report.Dropped();
   EXPECT_THAT(dropped.at("places that nobody can reach"), ElementsAre(Pair("Old Tower", 1)));
-  EXPECT_THAT(dropped.at("files"),
-              ElementsAre(Pair("associative_memory/embeddings.json", 3),
-                          Pair("associative_memory/kw_strength.json", 3), Pair("spatial_memory.json", 3)));
+  EXPECT_THAT(dropped.at("files"), ElementsAre(Pair("associative_memory/embeddings.json", 3),
+                                               Pair("associative_memory/kw_strength.json", 3)));
   EXPECT_THAT(dropped.at("fields of scratch.json"), Contains(Pair("retention", 3)));
   EXPECT_THAT(dropped.at("tiles"), ElementsAre(Pair("spawning locations", 2)));
   EXPECT_THAT(report.Changed(), Contains(Key("hours of waking and sleeping, within one day")));

@@ -82,6 +82,10 @@ class Names {
     const auto found = final_home_.find(person.home);
     return found == final_home_.end() ? homes_[next_home_++ % homes_.size()] : found->second;
   }
+  const std::string* FinalPlace(const std::string& name) const {
+    const auto found = final_place_.find(name);
+    return found == final_place_.end() ? nullptr : &found->second;
+  }
   bool KnowsHome(const std::string& name) const { return final_home_.contains(name); }
   bool KnowsPlace(const std::string& name) const { return final_place_.contains(name); }
 
@@ -204,6 +208,13 @@ Json PersonJson(const DraftPerson& person, const std::map<std::string, std::stri
   if (person.about.size() > kMaxAboutBytes) report.Change("descriptions cut", name);
   if (!person.about.empty()) json["about"] = CleanLine(person.about, kMaxAboutBytes);
   if (!person.memories.empty()) json["memories"] = MemoriesJson(person, report);
+  if (person.known_places) {
+    json["places"] = Json::array();
+    for (const std::string& place : *person.known_places) {
+      const std::string* final = regions.FinalPlace(place);
+      if (final != nullptr) json["places"].push_back(*final);
+    }
+  }
   return json;
 }
 

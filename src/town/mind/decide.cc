@@ -119,13 +119,14 @@ std::vector<llm::UsedMemory> MemoriesIn(const Template& prompt, const Filling& f
   return memories;
 }
 
-llm::Request MakeRequest(const Content& content, Decision decision, const Filling& filling) {
-  const DecisionRules& rules = content.Rules(decision);
+llm::Request MakeRequest(const Scene& scene, Decision decision, const Filling& filling) {
+  const DecisionRules& rules = scene.content.Rules(decision);
+  const auto own = scene.persona.constraints.find(decision);
   llm::Request request;
   request.function = DecisionName(decision);
   request.prompt = rules.prompt.Render(filling.values);
   request.memories = MemoriesIn(rules.prompt, filling);
-  request.constraint = rules.constraint;
+  request.constraint = own != scene.persona.constraints.end() ? own->second : rules.constraint;
   request.sampling = rules.sampling;
   request.stop = rules.stop;
   request.max_tokens = rules.max_tokens;
@@ -174,14 +175,14 @@ std::string SayQuery(const std::string& other, const std::vector<Utterance>& tal
 }
 
 llm::Request AskPlan(const Scene& scene) {
-  return MakeRequest(scene.content, Decision::kPlan, CommonValues(scene, ""));
+  return MakeRequest(scene, Decision::kPlan, CommonValues(scene, ""));
 }
 
 llm::Request AskAct(const Scene& scene, const std::vector<std::string>& near) {
   Filling values = CommonValues(scene, ActQuery(scene.minute));
   values[Slot::kPlan] = PlanByHourText(scene.content, *scene.mind.plan);
   values[Slot::kNear] = near.empty() ? "nobody" : fmt::format("{}", fmt::join(near, ", "));
-  return MakeRequest(scene.content, Decision::kAct, values);
+  return MakeRequest(scene, Decision::kAct, values);
 }
 
 llm::Request AskTalk(const Scene& scene, const Meeting& meeting) {
@@ -190,7 +191,7 @@ llm::Request AskTalk(const Scene& scene, const Meeting& meeting) {
   values[Slot::kRelation] = RelationTo(scene.persona, meeting.name);
   values[Slot::kOtherDoes] = meeting.activity;
   values[Slot::kLastTalk] = LastTalkText(meeting.minutes_since_talk);
-  return MakeRequest(scene.content, Decision::kTalk, values);
+  return MakeRequest(scene, Decision::kTalk, values);
 }
 
 llm::Request AskSay(const Scene& scene, const std::string& other, const std::vector<Utterance>& talk) {
@@ -205,17 +206,17 @@ llm::Request AskSay(const Scene& scene, const std::string& other, const std::vec
   const std::string intention = IntentionText(scene);
   values[Slot::kNext] = intention.empty() ? "none" : intention;
   FillNews(scene, other, talk, values);
-  return MakeRequest(scene.content, Decision::kSay, values);
+  return MakeRequest(scene, Decision::kSay, values);
 }
 
 llm::Request AskReflect(const Scene& scene) {
-  return MakeRequest(scene.content, Decision::kReflect, CommonValues(scene, ""));
+  return MakeRequest(scene, Decision::kReflect, CommonValues(scene, ""));
 }
 
 llm::Request AskAnswer(const Scene& scene, const std::string& question) {
   Filling values = CommonValues(scene, question);
   values[Slot::kQuestion] = question;
-  return MakeRequest(scene.content, Decision::kAnswer, values);
+  return MakeRequest(scene, Decision::kAnswer, values);
 }
 
 llm::Request AskJudge(const Scene& scene, const std::string& question, const std::string& answer) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "town/testing/town_copy.h"
 
 namespace throng::town {
 namespace {
@@ -42,6 +43,19 @@ TEST(Decide, PromptIsWhatTheModelWasTrainedOn) {
   EXPECT_EQ(request.function, "talk");
   EXPECT_THAT(request.constraint.choices, testing::ElementsAre("yes", "no"));
   EXPECT_GE(request.max_tokens, 1);
+}
+
+TEST(Decide, PeopleGoWhereTheyKnowTheirWay) {
+  TownCopy copy;
+  copy.Replace("personas.json", "\"age\": 34", "\"age\": 34, \"places\": [\"park\"]");
+  const Content content = LoadContent(copy.Dir());
+  const TownMind mind = SomeMind();
+  const Scene ada = {content, content.personas[0], mind, 600};
+  const Scene ben = {content, content.personas[1], mind, 600};
+  EXPECT_THAT(AskAct(ada, {}).constraint.choices, testing::ElementsAre("cafe", "park", "home"));
+  EXPECT_THAT(AskPlan(ada).constraint.json_schema, HasSubstr(R"("enum":["cafe","park","home"])"));
+  EXPECT_THAT(AskAct(ben, {}).constraint.choices, testing::Contains("farm"));
+  EXPECT_THAT(AskTalk(ada, {"Ben", "walk", -1}).constraint.choices, testing::ElementsAre("yes", "no"));
 }
 
 TEST(Decide, EveryPlaceholderOfEveryPromptIsFilled) {
