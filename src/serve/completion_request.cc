@@ -192,6 +192,12 @@ model::ChatInput ParseChat(const JsonFields& fields) {
   chat.messages = ParseMessages(fields, "messages");
   if (const Json* variables = fields.Find("chat_template_kwargs")) {
     if (!variables->is_object()) FailField("chat_template_kwargs", *variables, "an object");
+    // They would take the place of what the request says, unseen.
+    for (const char* own : {"messages", "tools", "add_generation_prompt"}) {
+      if (!variables->contains(own)) continue;
+      throw BadField(std::string("chat_template_kwargs.") + own, "invalid_value",
+                     "the request's own fields say what the chat is");
+    }
     chat.variables = *variables;
   }
   return chat;
