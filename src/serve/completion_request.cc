@@ -126,8 +126,8 @@ std::pair<std::string, llm::Constraint> ParseConstraint(const JsonFields& fields
 
 // Nothing may hold back the end of an answer that has a form.
 void CheckEndIsFree(const JsonFields& fields, const engine::TextRequest& settings, const char* what) {
-  for (const auto& [name, is_set] :
-       {std::pair("ignore_eos", settings.ignore_end), std::pair("min_tokens", settings.rules.min_tokens > 0)}) {
+  for (const auto& [name, is_set] : {std::pair("ignore_eos", settings.ignore_end),
+                                     std::pair("min_tokens", settings.rules.min_tokens > 0)}) {
     if (!is_set) continue;
     throw BadField(name, "invalid_value", "found {} beside {} end where they must", fields.Get(name).dump(),
                    what);
