@@ -27,7 +27,7 @@ HttpReply Echo(const HttpRequest& request) {
 const Router& TheRouter() {
   static const Router router({{.method = "GET", .path = "/", .endpoint = Echo, .open = true},
                               {.method = "POST", .path = "/v1/completions", .endpoint = Echo},
-                              {.method = "GET", .path = "/v1/models/{id}", .endpoint = Echo}},
+                              {.method = "GET", .path = "/v1/models/{id...}", .endpoint = Echo}},
                              {.api_key = "k", .origins = {"http://localhost:3000"}}, kLimits);
   return router;
 }

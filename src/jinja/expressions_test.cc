@@ -59,7 +59,8 @@ TEST(Expressions, ChangeCaseAsUnicodeSays) {
       {"{{ '\u01c6a \u01c4 \ufb02'.title() }} {{ '\u01c6'.capitalize() }} {{ '\u01c6'|title }}",
        "\u01c5a \u01c5 Fl \u01c5 \u01c4"},
       {"{{ '\u10d0'.title() }} {{ '\u10d0'.upper() }} {{ '\u00df'.swapcase() }}", "\u10d0 \u1c90 SS"},
-      {"{{ 'Ab Cd1e'.istitle() }} {{ 'Ab Cd1E \u01c5'.istitle() }} {{ 'ab'.istitle() }} {{ 'AB'.istitle() }} {{ "
+      {"{{ 'Ab Cd1e'.istitle() }} {{ 'Ab Cd1E \u01c5'.istitle() }} {{ 'ab'.istitle() }} {{ 'AB'.istitle() }} "
+       "{{ "
        "'1'.istitle() }}",
        "False True False False False"},
   });

@@ -253,8 +253,8 @@ class PercentFormatter {
         return FormatText(runtime_, *text, spec);
       }
       const auto* number = value.If<int64_t>();
-      const bool is_character =
-          number != nullptr && *number >= 0 && *number <= 0x10FFFF && !(*number >= 0xD800 && *number < 0xE000);
+      const bool is_character = number != nullptr && *number >= 0 && *number <= 0x10FFFF &&
+                                !(*number >= 0xD800 && *number < 0xE000);
       if (is_character) {
         std::string bytes;
         AppendCodePoint(static_cast<char32_t>(*number), bytes);

@@ -28,8 +28,8 @@ constexpr std::array<char32_t, 2> kUnprinted[] = {
     {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x13438}, {0x1BCA0, 0x1BCA3},  {0x1D173, 0x1D17A},
     {0xE0001, 0xE0001}, {0xE0020, 0xE007F}, {0xF0000, 0xFFFFD}, {0x100000, 0x10FFFD}};
 
-// Letters whose upper case is several letters, or is not how a title begins: Unicode's SpecialCasing and title
-// case. Sorted.
+// Letters whose upper case is several letters, or is not how a title begins: Unicode's SpecialCasing and
+// title case. Sorted.
 struct CaseRow {
   char32_t from;
   const char32_t* upper;

@@ -74,7 +74,7 @@ Json ParseMessage(const JsonFields& message, std::initializer_list<const char*> 
   if (message.Find("tool_call_id") != nullptr) parsed["tool_call_id"] = message.Text("tool_call_id");
   for (const char* name : {"name", "tool_name"})
     if (message.Find(name) != nullptr) parsed["name"] = message.Text(name);
-  for (const char* name : {"reasoning_content", "thinking"})
+  for (const char* name : {"reasoning_content", "reasoning", "thinking"})
     if (message.Find(name) != nullptr) parsed["reasoning_content"] = message.Text(name);
   return parsed;
 }

@@ -126,8 +126,8 @@ std::pair<std::string, llm::Constraint> ParseConstraint(const JsonFields& fields
 
 // Nothing may hold back the end of an answer that has a form.
 void CheckEndIsFree(const JsonFields& fields, const engine::TextRequest& settings, const char* what) {
-  for (const auto& [name, is_set] :
-       {std::pair("ignore_eos", settings.ignore_end), std::pair("min_tokens", settings.rules.min_tokens > 0)}) {
+  for (const auto& [name, is_set] : {std::pair("ignore_eos", settings.ignore_end),
+                                     std::pair("min_tokens", settings.rules.min_tokens > 0)}) {
     if (!is_set) continue;
     throw BadField(name, "invalid_value", "found {} beside {} end where they must", fields.Get(name).dump(),
                    what);
@@ -192,6 +192,12 @@ model::ChatInput ParseChat(const JsonFields& fields) {
   chat.messages = ParseMessages(fields, "messages");
   if (const Json* variables = fields.Find("chat_template_kwargs")) {
     if (!variables->is_object()) FailField("chat_template_kwargs", *variables, "an object");
+    // They would take the place of what the request says, unseen.
+    for (const char* own : {"messages", "tools", "add_generation_prompt"}) {
+      if (!variables->contains(own)) continue;
+      throw BadField(std::string("chat_template_kwargs.") + own, "invalid_value",
+                     "the request's own fields say what the chat is");
+    }
     chat.variables = *variables;
   }
   return chat;

@@ -256,9 +256,9 @@ TEST_F(CompletionsTest, StopsOnlyAfterTheLeastNumberOfTokens) {
 }
 
 TEST_F(CompletionsTest, RefusesAFormThatIsNone) {
-  for (const char* none : {"{}", R"({"json_object":false})", R"({"json":null,"disable_any_whitespace":true})"}) {
-    const Json error =
-        Refused(ChatCompletions, ChatBody({{"structured_outputs", Json::parse(none)}}).dump());
+  for (const char* none :
+       {"{}", R"({"json_object":false})", R"({"json":null,"disable_any_whitespace":true})"}) {
+    const Json error = Refused(ChatCompletions, ChatBody({{"structured_outputs", Json::parse(none)}}).dump());
     EXPECT_EQ(error["param"], "structured_outputs");
     EXPECT_THAT(error["message"].get<std::string>(),
                 HasSubstr("allowed: json, choice, regex, grammar, or json_object: true"));

@@ -95,6 +95,10 @@ TEST_F(RequestErrorsTest, PromptsThatCannotBeMade) {
             "prompt invalid_value");
   EXPECT_EQ(Error(ChatCompletions, {{"chat_template_kwargs", {{"colour", "red"}}}}),
             "chat_template_kwargs.colour unsupported_parameter");
+  for (const char* own : {"messages", "tools", "add_generation_prompt"}) {
+    EXPECT_EQ(Error(ChatCompletions, {{"chat_template_kwargs", {{own, Json::array()}}}}),
+              fmt::format("chat_template_kwargs.{} invalid_value", own));
+  }
 }
 
 // Fields that contradict one another: none of them is left out in silence.

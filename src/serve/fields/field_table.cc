@@ -56,6 +56,7 @@ constexpr Field kFields[] = {
     {kChat, "messages[].audio", Use::kRefused, "text only", kNothing},
     {kChat, "messages[].reasoning_content", Use::kComputed,
      "a text, the thought of an earlier answer, for templates that show it"},
+    {kChat, "messages[].reasoning", Use::kComputed, "the same as `reasoning_content` (vLLM)"},
     {kText, "prompt", Use::kComputed,
      "a text, a list of token ids, or a list of 1 to 128 of either; each has its choices, in order"},
     {kText, "suffix", Use::kRefused, "models here continue texts", kNothing},

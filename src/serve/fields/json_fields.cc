@@ -74,8 +74,8 @@ Json ParseBody(std::string_view body) {
     json = Parse(body, check_depth);
   } catch (const Json::parse_error& error) {
     throw BadBody("not JSON at byte {}", error.byte);
-  } catch (const Json::exception& error) {  // a number out of range
-    throw BadBody("not JSON: {}", error.what());
+  } catch (const Json::exception&) {
+    throw BadBody("a number is larger than any that is computed with, such as 1e999");
   }
   if (!json.is_object()) {
     throw BadBody("found JSON of type {}, allowed: object", json.type_name());

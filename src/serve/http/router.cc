@@ -31,14 +31,16 @@ bool Matches(std::string_view pattern, std::string_view path, Params& params) {
       if (TakeSegment(path) != expected) return false;
       continue;
     }
+    std::string_view name = expected.substr(1, expected.size() - 2);
     std::string_view value = path.substr(1);
-    if (pattern.empty()) {
+    if (name.ends_with("...")) {
+      name.remove_suffix(3);
       path = {};
     } else {
       value = TakeSegment(path);
     }
     if (value.empty()) return false;
-    params.emplace(expected.substr(1, expected.size() - 2), value);
+    params.emplace(name, value);
   }
   return pattern.empty() && path.empty();
 }

@@ -16,7 +16,8 @@ namespace throng::serve {
 
 struct Route {
   std::string method;
-  // Segments of the form {name} stand for any that is not empty; as the last one, for the rest of the path.
+  // A segment of the form {name} stands for any that is not empty; {name...}, the last one, for the rest of
+  // the path.
   std::string path;
   std::function<HttpReply(const HttpRequest& request)> endpoint;
   bool open = false;  // needs no key

@@ -21,8 +21,9 @@ HttpReply Echo(const HttpRequest& request) {
 std::vector<Route> Routes() {
   return {{.method = "GET", .path = "/", .endpoint = Echo, .open = true},
           {.method = "GET", .path = "/v1/models", .endpoint = Echo},
-          {.method = "GET", .path = "/v1/models/{id}", .endpoint = Echo},
-          {.method = "DELETE", .path = "/v1/models/{id}", .endpoint = Echo},
+          {.method = "GET", .path = "/v1/models/{id...}", .endpoint = Echo},
+          {.method = "DELETE", .path = "/v1/models/{id...}", .endpoint = Echo},
+          {.method = "GET", .path = "/v1/runs/{run}", .endpoint = Echo},
           {.method = "POST", .path = "/v1/runs/{run}/cancel", .endpoint = Echo}};
 }
 
@@ -63,9 +64,10 @@ TEST_F(RouterTest, FindsTheEndpoint) {
   EXPECT_THAT(Ask("GET", "/v1/models/a"), Pair(200, "id=a;"));
   EXPECT_THAT(Ask("GET", "/v1/models/org/a"), Pair(200, "id=org/a;"));
   EXPECT_THAT(Ask("POST", "/v1/runs/7/cancel"), Pair(200, "run=7;"));
+  EXPECT_THAT(Ask("GET", "/v1/runs/7"), Pair(200, "run=7;"));
   EXPECT_EQ(Ask("HEAD", "/v1/models").first, 200);
-  for (const char* path :
-       {"/v1/models/", "/v1//models", "/v1/model", "/v1/runs//cancel", "/v1/runs/7/cancel/", "//", "", "*"}) {
+  for (const char* path : {"/v1/models/", "/v1//models", "/v1/model", "/v1/runs//cancel",
+                           "/v1/runs/7/cancel/", "/v1/runs/7/events", "//", "", "*"}) {
     EXPECT_THAT(Ask("GET", path), Pair(404, HasSubstr("no such endpoint"))) << path;
   }
 }
