@@ -25,7 +25,7 @@ class Parser {
     for (const auto& [name, rule] : rules_) {
       if (rule.is_defined) continue;
       at_ = rule.first_use;
-      throw Wrong(fmt::format("the rule {} is used, but not defined", name));
+      throw Wrong(fmt::format("the rule {} is used, but not defined", name.substr(0, 60)));
     }
     const auto root = rules_.find("root");
     if (root == rules_.end()) throw MakeError(ErrorCode::kInvalid, "grammar: it has no rule root");
@@ -86,11 +86,12 @@ class Parser {
     const size_t begin = at_;
     const std::string name = Name();
     SkipSpace(false);
-    if (text_.substr(at_, 3) != "::=") throw Wrong(fmt::format("expected ::= after the name {}", name));
+    if (text_.substr(at_, 3) != "::=")
+      throw Wrong(fmt::format("expected ::= after the name {}", name.substr(0, 60)));
     at_ += 3;
     SkipSpace(true);
     Named& rule = RuleOf(name, begin);
-    if (rule.is_defined) throw Wrong(fmt::format("the rule {} is defined a second time", name));
+    if (rule.is_defined) throw Wrong(fmt::format("the rule {} is defined a second time", name.substr(0, 60)));
     rule.is_defined = true;
     grammar_.Define(rule.node, Alternatives(false));
     if (at_ < text_.size() && !At('\n') && !At('\r')) throw Wrong("expected the end of the rule");
