@@ -14,6 +14,7 @@ constexpr int kMost = 320;
 constexpr double kClearMs = 40;
 // Parts of a long prompt that are asked for at once: as many tokens, which see fewer before them.
 constexpr int kParts = 4;
+constexpr int kFullPasses = 5;
 
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -113,6 +114,18 @@ PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_reque
     on_progress("tokens of a prompt", prompt);
     const double ms = measurement.Ms(1, prompt, 0) - fit.request_ms - attend_ms * prompt * prompt / 2.0;
     fit.times.push_back({prompt, ms});
+  }
+  if (plan.chunk > 0 && plan.batches.back() > 1) {
+    // Prompts that do not fill passes evenly, as those of runs do not.
+    const int length = std::min(plan.longest, plan.chunk) * kFullPasses / 8;
+    const int prompts = std::clamp(kFullPasses * plan.chunk / length, 2, plan.batches.back());
+    on_progress("prompts at once", prompts);
+    const int tokens = prompts * length;
+    const int pass = std::min(plan.chunk, tokens);
+    const double ms =
+        measurement.Ms(prompts, length, 0) - fit.request_ms - prompts * attend_ms * length * length / 2.0;
+    if (fit.times.back().tokens == pass) fit.times.pop_back();
+    fit.times.push_back({pass, ms * pass / tokens});
   }
   MakeRising(fit.times);
   return fit;

@@ -18,6 +18,7 @@ struct PassPlan {
   int near = 16;             // tokens of context, for `batches`
   int far = 512;             // tokens of context, to see what they cost
   int longest = 512;         // of a prompt, to see what it costs to attend to itself; 0: is not asked for
+  int chunk = 0;             // most tokens of a pass, to fill it with many prompts; 0: is not asked for
   int repeats = 5;           // of each measurement, of which the median counts: it is what runs will meet
 };
 
@@ -29,7 +30,8 @@ struct PassFit {
 };
 
 // Answers of 20 tokens (up to 320 on a fast server) and of 4 give the passes of so many rows, prompts those
-// of more; a long prompt, beside four of a quarter of its length, tells what attention takes of that. With
+// of more; a long prompt, beside four of a quarter of its length, tells what attention takes of that. A full
+// pass is timed with many prompts at once, which some servers make slower than one alone. With
 // `has_request_ms`, what the smallest prompt takes beyond a pass of as many rows is each request's.
 PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_request_ms,
                   const std::function<void(const char* what, int n)>& on_progress);

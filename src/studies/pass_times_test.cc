@@ -42,6 +42,19 @@ TEST(PassTimes, TheFitFindsTheParametersOfAServer) {
   }
 }
 
+TEST(PassTimes, AFullPassIsTimedWithManyPrompts) {
+  const llm::LatencyOptions truth = llm::LatencyOptions::Parse(
+      "pass_ms=1:2/512:60/2048:300,attend_us=0.1,overhead_ms=0,mixed=1,chunk=2048,kv_tokens=1000000");
+  PassPlan plan;
+  plan.batches = {1, 16};
+  plan.prompts = {512};
+  plan.longest = 1024;
+  plan.chunk = 2048;
+  const PassFit fit = FitPasses(Timed(truth), plan, /*has_request_ms=*/true, [](const char*, int) {});
+  ASSERT_EQ(fit.times.back().tokens, 2048);
+  EXPECT_NEAR(fit.times.back().ms, 300, 3);
+}
+
 // What the machine does besides takes up to 3 ms, as long as 15 passes.
 TEST(PassTimes, TheFitOfAFastServerStandsOutFromNoise) {
   const llm::LatencyOptions truth =

@@ -74,6 +74,7 @@ nlohmann::ordered_json ProbeServer(const ProbeFlags& flags) {
   plan.near = std::max(plan.near, words.LeastTokens() + 8 * words.TokensPerWord());
   plan.far = std::max(plan.near, std::min(plan.far, flags.longest_prompt));
   plan.longest = flags.longest_prompt;
+  plan.chunk = flags.chunk;
   plan.repeats = 3;
   plan.batches = UpTo({1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128}, 0, flags.batch);
   plan.prompts = UpTo({192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192},
