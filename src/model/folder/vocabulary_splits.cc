@@ -69,6 +69,21 @@ constexpr Split kSplits[] = {
     {kDeepSeek, "deepseek-v3"},
 };
 
+// Some files (DeepSeek's) have line breaks themselves in their expressions, others their names.
+std::string WithEscapes(const std::string& expression) {
+  std::string escaped;
+  for (const char c : expression) {
+    if (c == '\r') {
+      escaped += "\\r";
+    } else if (c == '\n') {
+      escaped += "\\n";
+    } else {
+      escaped += c;
+    }
+  }
+  return escaped;
+}
+
 // A step, or the steps of a sequence: what is not known is there as JSON.
 void AddSteps(const json& step, std::vector<std::string>& steps) {
   const std::string type = step.value("type", "");
@@ -78,7 +93,7 @@ void AddSteps(const json& step, std::vector<std::string>& steps) {
   }
   const json pattern = step.value("pattern", json::object());
   if (type == "Split" && pattern.is_object() && pattern.contains("Regex") && pattern["Regex"].is_string()) {
-    steps.push_back(pattern["Regex"].get<std::string>());
+    steps.push_back(WithEscapes(pattern["Regex"].get<std::string>()));
   } else if (type == "Digits" && step.value("individual_digits", false)) {
     steps.emplace_back(kDigits);
   } else if (type == "ByteLevel" && !step.value("add_prefix_space", true)) {

@@ -204,6 +204,18 @@ TEST(Vocabulary, RecognisesSplitsWithTheirTraits) {
       {"type", "Sequence"},
       {"pretokenizers", {{{"type", "Digits"}, {"individual_digits", true}}, ByteLevel(true)}}};
   EXPECT_EQ(recognise(), "command-r");
+  tokenizer.erase("normalizer");
+  Json steps = Json::array();
+  // With line breaks themselves, as DeepSeek V3's file has them.
+  for (const char* step :
+       {"\\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
+        " ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"}) {
+    steps.push_back({{"type", "Split"}, {"pattern", {{"Regex", step}}}, {"behavior", "Isolated"}});
+  }
+  steps.push_back(ByteLevel(false));
+  tokenizer["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  EXPECT_EQ(recognise(), "deepseek-v3");
   tokenizer["pre_tokenizer"] = Split("odd");
   EXPECT_THROW(recognise(), Error);
   tokenizer["pre_tokenizer"] = {{"type", 3}};
