@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "bench/timing.h"
+
 namespace throng::studies {
 namespace {
 
@@ -15,11 +17,6 @@ constexpr double kClearMs = 40;
 // Parts of a long prompt that are asked for at once: as many tokens, which see fewer before them.
 constexpr int kParts = 4;
 constexpr int kFullPasses = 5;
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 class Measurement {
  public:
@@ -48,7 +45,7 @@ class Measurement {
   double Repeated(const Time& time) const {
     std::vector<double> times(static_cast<size_t>(repeats_));
     for (double& one : times) one = time();
-    return Median(std::move(times));
+    return bench::Median(std::move(times));
   }
 
   const TimeRequests& time_;

@@ -55,6 +55,13 @@ TEST(CheckTown, FindsTheProblemsOfAllFilesAtOnce) {
           HasSubstr("scenario.json: hours: found 0, allowed: a whole number from 1")));
 }
 
+TEST(CheckTown, KnownPlacesNeedNoPlaces) {
+  TownCopy copy;
+  copy.Replace("personas.json", "\"age\": 34", "\"age\": 34, \"places\": [\"park\"]");
+  copy.Write("places.json", "{");
+  for (const std::string& problem : Check(copy)) EXPECT_THAT(problem, HasSubstr("places.json"));
+}
+
 TEST(CheckTown, AFileThatCannotBeReadDoesNotMakeTheOthersWrong) {
   TownCopy copy;
   copy.Write("map.json", "{");

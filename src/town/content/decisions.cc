@@ -134,6 +134,7 @@ void CheckChoosable(const JsonView& places, const Content& content) {
 }
 
 void NarrowToKnownPlaces(const JsonView& personas, Content& content) {
+  if (content.places.empty()) return;  // a problem already
   const llm::Constraint& act = content.Rules(Decision::kAct).constraint;
   const llm::Constraint& plan = content.Rules(Decision::kPlan).constraint;
   const Json::json_pointer names("/properties/plan/items/properties/place/enum");
@@ -141,8 +142,11 @@ void NarrowToKnownPlaces(const JsonView& personas, Content& content) {
     Persona& persona = content.personas[i];
     if (!persona.known_places) continue;
     std::set<std::string> known;
-    for (const PlaceId place : *persona.known_places) known.insert(content.places[place].name);
-    known.insert(content.places[content.home].name);
+    for (size_t place = 0; place < content.places.size(); ++place) {
+      const auto& places = *persona.known_places;
+      const bool is_known = std::find(places.begin(), places.end(), place) != places.end();
+      if (is_known || content.places[place].is_home) known.insert(content.places[place].name);
+    }
     llm::Constraint& own_act = persona.constraints[Decision::kAct] = act;
     std::erase_if(own_act.choices, [&](const std::string& name) { return !known.contains(name); });
     Json schema = Json::parse(plan.json_schema, nullptr, /*allow_exceptions=*/false);
@@ -151,7 +155,8 @@ void NarrowToKnownPlaces(const JsonView& personas, Content& content) {
     std::erase_if(allowed, [&](const Json& name) { return !name.is_string() || !known.contains(name); });
     persona.constraints[Decision::kPlan] = plan;
     persona.constraints[Decision::kPlan].json_schema = schema.dump();
-    if (own_act.choices.empty() || allowed.empty()) {
+    // Of choices that are missing altogether something is said already.
+    if ((own_act.choices.empty() && !act.choices.empty()) || allowed.empty()) {
       personas.Items(1, kMaxPersonas)[i].At("places").Fail(
           "one at least that act and plan in decisions.json allow");
     }
