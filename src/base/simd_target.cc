@@ -32,4 +32,13 @@ void ApplyForcedTarget() {
   throw MakeError(ErrorCode::kInvalid, "THRONG_FORCE_TARGET is {}, this machine has {}", wanted, allowed);
 }
 
+bool HasBfloatProducts() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  return has;
+#else
+  return false;
+#endif
+}
+
 }  // namespace throng

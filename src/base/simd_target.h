@@ -9,4 +9,7 @@ namespace throng {
 // for a target that this machine or this program lacks.
 void ApplyForcedTarget();
 
+// Whether the target AVX3_DL may use AVX512_BF16 here, which multiplies pairs of BF16.
+bool HasBfloatProducts();
+
 }  // namespace throng

@@ -98,6 +98,7 @@ THRONG_DEVICE double Sqrt(double x);  // the same
 THRONG_DEVICE float Exp2(float x);    // 2^x, within 2 units in the last place; 0 for -infinity
 THRONG_DEVICE float HalfBitsToFloat(uint16_t bits);
 THRONG_DEVICE uint16_t FloatToHalfBits(float x);  // to nearest even
+THRONG_DEVICE float RoundToBfloat16(float x);     // the same
 // Of two halves in a word each, rounded once.
 THRONG_DEVICE uint32_t AddHalves(uint32_t a, uint32_t b);
 THRONG_DEVICE uint32_t MultiplyHalves(uint32_t a, uint32_t b);

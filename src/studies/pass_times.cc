@@ -1,9 +1,6 @@
 #include "studies/pass_times.h"
 
 #include <algorithm>
-#include <utility>
-
-#include "bench/timing.h"
 
 namespace throng::studies {
 namespace {
@@ -17,13 +14,21 @@ constexpr double kClearMs = 40;
 // Parts of a long prompt that are asked for at once: as many tokens, which see fewer before them.
 constexpr int kParts = 4;
 constexpr int kFullPasses = 5;
+constexpr int kStride = 7;  // so that lengths do not come in order
+// A measurement is repeated until it has taken so long in all.
+constexpr int kLeastRepeats = 3;
+constexpr int kMostRepeats = 10;
+constexpr double kEnoughMs = 2000;
 
 class Measurement {
  public:
-  Measurement(const TimeRequests& time, int repeats) : time_(time), repeats_(repeats) {}
+  explicit Measurement(const TimeRequests& time) : time_(time) {}
 
+  double Ms(std::span<const int> prompts, int more) const {
+    return Repeated([&] { return time_(prompts, more); });
+  }
   double Ms(int requests, int prompt, int more) const {
-    return Repeated([&] { return time_(requests, prompt, more); });
+    return Ms(std::vector<int>(static_cast<size_t>(requests), prompt), more);
   }
 
   // Passes over a token each of so many sequences: what one takes, and its context on average.
@@ -34,22 +39,24 @@ class Measurement {
   Decode TimeDecode(int sequences, int context) const {
     int many = kMany;
     // Both in turns, so that what changes meanwhile changes both.
-    const auto ms = [&] { return time_(sequences, context, many) - time_(sequences, context, kFew); };
+    const std::vector<int> prompts(static_cast<size_t>(sequences), context);
+    const auto ms = [&] { return time_(prompts, many) - time_(prompts, kFew); };
     double all_ms = Repeated(ms);
     for (; all_ms < kClearMs && many < kMost; all_ms = Repeated(ms)) many *= 2;
     return {all_ms / (many - kFew), context + (kFew + many) / 2.0};
   }
 
  private:
+  // The mean: a run takes the sum of its passes, of which a busy machine makes some far longer than most.
   template <typename Time>
-  double Repeated(const Time& time) const {
-    std::vector<double> times(static_cast<size_t>(repeats_));
-    for (double& one : times) one = time();
-    return bench::Median(std::move(times));
+  static double Repeated(const Time& time) {
+    double sum = 0;
+    int count = 0;
+    for (; count < kLeastRepeats || (count < kMostRepeats && sum < kEnoughMs); ++count) sum += time();
+    return sum / count;
   }
 
   const TimeRequests& time_;
-  int repeats_;
 };
 
 // The nearest times that never fall with the tokens: where they fall, neighbours share their mean.
@@ -78,7 +85,7 @@ void MakeRising(std::vector<llm::PassTime>& times) {
 
 PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_request_ms,
                   const std::function<void(const char* what, int n)>& on_progress) {
-  const Measurement measurement(time, plan.repeats);
+  const Measurement measurement(time);
   measurement.Ms(1, plan.near, kFew);  // weights are read or repacked
   double kv_ms = 0;
   if (plan.far > plan.near) {
@@ -113,14 +120,21 @@ PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_reque
     fit.times.push_back({prompt, ms});
   }
   if (plan.chunk > 0 && plan.batches.back() > 1) {
-    // Prompts that do not fill passes evenly, as those of runs do not.
+    // Prompts of unlike lengths that do not fill passes evenly, as those of runs.
     const int length = std::min(plan.longest, plan.chunk) * kFullPasses / 8;
-    const int prompts = std::clamp(kFullPasses * plan.chunk / length, 2, plan.batches.back());
-    on_progress("prompts at once", prompts);
-    const int tokens = prompts * length;
+    const int count = std::clamp(kFullPasses * plan.chunk / length, 2, plan.batches.back());
+    on_progress("prompts at once", count);
+    std::vector<int> prompts;
+    int tokens = 0;
+    double attention_ms = 0;
+    for (int i = 0; i < count; ++i) {
+      const int one = length / 2 + length * ((i * kStride) % count) / (count - 1);
+      prompts.push_back(one);
+      tokens += one;
+      attention_ms += attend_ms * one * one / 2.0;
+    }
     const int pass = std::min(plan.chunk, tokens);
-    const double ms =
-        measurement.Ms(prompts, length, 0) - fit.request_ms - prompts * attend_ms * length * length / 2.0;
+    const double ms = measurement.Ms(prompts, 0) - fit.request_ms - attention_ms;
     if (fit.times.back().tokens == pass) fit.times.pop_back();
     fit.times.push_back({pass, ms * pass / tokens});
   }

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -28,13 +29,14 @@ class LocalRequests {
   explicit LocalRequests(engine::LocalModel& model) : model_(model) {}
 
   // As TimeRequests.
-  double Ms(int requests, int prompt, int more) {
+  double Ms(std::span<const int> prompts, int more) {
     std::mutex mutex;
     std::condition_variable wake;
-    int left = requests;
-    std::vector<engine::EngineRequest> asked(static_cast<size_t>(requests));
+    size_t left = prompts.size();
+    std::vector<engine::EngineRequest> asked;
     const auto vocab = static_cast<uint64_t>(model_.Config().vocab_size);
-    for (engine::EngineRequest& request : asked) {
+    for (const int prompt : prompts) {
+      engine::EngineRequest& request = asked.emplace_back();
       request.prompt.resize(static_cast<size_t>(prompt));
       for (int32_t& token : request.prompt) token = static_cast<int32_t>(rng_.NextBelow(vocab));
       request.max_tokens = more + 1;
@@ -79,7 +81,7 @@ std::string MeasureServer(engine::LocalOptions options) {
   }
   LocalRequests requests(model);
   const PassFit fit =
-      FitPasses([&](int count, int prompt, int more) { return requests.Ms(count, prompt, more); }, plan,
+      FitPasses([&](std::span<const int> prompts, int more) { return requests.Ms(prompts, more); }, plan,
                 /*has_request_ms=*/false, [](const char*, int) {});
   return fmt::format(
       "latency:pass_ms={},kv_us={:.4f},attend_us={:.4g},overhead_ms=0,chunk={},batch={},mixed=1,prefix={}",

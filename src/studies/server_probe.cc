@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
@@ -22,9 +23,10 @@ class ServerRequests {
       : server_(server), words_(words), nonce_(std::random_device()()) {}
 
   // As TimeRequests.
-  double Ms(int requests, int prompt, int more) {
-    std::vector<llm::Request> asked(static_cast<size_t>(requests));
-    for (llm::Request& request : asked) {
+  double Ms(std::span<const int> prompts, int more) {
+    std::vector<llm::Request> asked;
+    for (const int prompt : prompts) {
+      llm::Request& request = asked.emplace_back();
       request.id = ++last_id_;
       request.key.agent = static_cast<uint32_t>(last_id_);
       request.function = "probe";
@@ -75,13 +77,12 @@ nlohmann::ordered_json ProbeServer(const ProbeFlags& flags) {
   plan.far = std::max(plan.near, std::min(plan.far, flags.longest_prompt));
   plan.longest = flags.longest_prompt;
   plan.chunk = flags.chunk;
-  plan.repeats = 3;
   plan.batches = UpTo({1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128}, 0, flags.batch);
   plan.prompts = UpTo({192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192},
                       std::max(plan.batches.back(), plan.near), std::min(flags.longest_prompt, flags.chunk));
   ServerRequests requests(server, words);
   const PassFit fit =
-      FitPasses([&](int count, int prompt, int more) { return requests.Ms(count, prompt, more); }, plan,
+      FitPasses([&](std::span<const int> prompts, int more) { return requests.Ms(prompts, more); }, plan,
                 /*has_request_ms=*/true,
                 [&](const char* what, int n) { flags.on_progress(fmt::format("{} {}", n, what)); });
   nlohmann::ordered_json passes = nlohmann::ordered_json::array();

@@ -1,6 +1,7 @@
 // device/intrinsics.h for nvcc.
 #pragma once
 
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include "device/intrinsics.h"
@@ -105,6 +106,7 @@ THRONG_DEVICE double Sqrt(double x) { return __dsqrt_rn(x); }
 THRONG_DEVICE float Exp2(float x) { return exp2f(x); }
 THRONG_DEVICE float HalfBitsToFloat(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 THRONG_DEVICE uint16_t FloatToHalfBits(float x) { return __half_as_ushort(__float2half_rn(x)); }
+THRONG_DEVICE float RoundToBfloat16(float x) { return __bfloat162float(__float2bfloat16_rn(x)); }
 namespace cuda {
 
 THRONG_DEVICE __half2 Halves(uint32_t bits) {

@@ -191,6 +191,7 @@ inline double Sqrt(double x) { return std::sqrt(x); }
 inline float Exp2(float x) { return std::exp2(x); }
 inline float HalfBitsToFloat(uint16_t bits) { return HalfToFloat(bits); }
 inline uint16_t FloatToHalfBits(float x) { return FloatToHalf(x); }
+inline float RoundToBfloat16(float x) { return Bfloat16ToFloat(FloatToBfloat16(x)); }
 // Sums and products of halves have at most 22 bits, or are rounded to the same half by way of f32.
 template <typename Function>
 inline uint32_t OfHalves(uint32_t a, uint32_t b, const Function& function) {

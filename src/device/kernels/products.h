@@ -323,11 +323,14 @@ struct MultiplyFloats {
       for (int r = 0; r < kRows; ++r) {
         if (first_row + r >= args.rows) break;
         const float* from = args.x_rows + int64_t{first_row + r} * args.cols + k;
-        const Words4 x[2] = {Load16(from), Load16(from + 4)};
+        const Words4 words[2] = {Load16(from), Load16(from + 4)};
+        float x[8];
+        THRONG_UNROLL
+        for (int e = 0; e < 8; ++e) x[e] = Weights::Activation(BitsToFloat(words[e / 4].w[e % 4]));
         THRONG_UNROLL
         for (int o = 0; o < kWarpOutputs; ++o) {
           THRONG_UNROLL
-          for (int e = 0; e < 8; ++e) sums[r][o] = Fma(w[o][e], BitsToFloat(x[e / 4].w[e % 4]), sums[r][o]);
+          for (int e = 0; e < 8; ++e) sums[r][o] = Fma(w[o][e], x[e], sums[r][o]);
         }
       }
     }

@@ -184,11 +184,13 @@ struct Q6_KBlocks {
   static THRONG_DEVICE int Pairs(int group) { return 128 + group % 8 / 4 * 32; }
 };
 
-// Formats of floats. Load8: 8 weights from i on, a multiple of 8; rows are aligned to 16.
+// Formats of floats. Load8: 8 weights from i on, a multiple of 8; rows are aligned to 16. Activation: x as it
+// is multiplied.
 
 struct FloatWeights {
   static constexpr int kBytes = 4;
   static constexpr int kWeights = 1;
+  static THRONG_DEVICE float Activation(float x) { return x; }
   static THRONG_DEVICE float Weight(const uint8_t* row, int i) {
     return reinterpret_cast<const float*>(row)[i];
   }
@@ -205,6 +207,7 @@ struct FloatWeights {
 struct HalfWeights {
   static constexpr int kBytes = 2;
   static constexpr int kWeights = 1;
+  static THRONG_DEVICE float Activation(float x) { return x; }
   static THRONG_DEVICE float Weight(const uint8_t* row, int i) { return HalfAt(row + int64_t{i} * kBytes); }
   static THRONG_DEVICE void Load8(const uint8_t* row, int i, float (&weights)[8]) {
     const Words4 words = Load16(row + int64_t{i} * kBytes);
@@ -217,6 +220,7 @@ struct HalfWeights {
 struct BrainWeights {  // bf16
   static constexpr int kBytes = 2;
   static constexpr int kWeights = 1;
+  static THRONG_DEVICE float Activation(float x) { return RoundToBfloat16(x); }
   static THRONG_DEVICE float Weight(const uint8_t* row, int i) {
     return BitsToFloat(static_cast<uint32_t>(reinterpret_cast<const uint16_t*>(row)[i]) << 16);
   }

@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <memory>
 
 #include "base/amx.h"
 #include "base/check.h"
+#include "base/half.h"
+#include "base/simd_target.h"
 #include "base/thread_pool.h"
+#include "model/matmul/float_products.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "model/matmul/matmul.cc"
@@ -41,29 +45,82 @@ size_t WorkerBytes(size_t cols) {
   return std::max(IntWorkerBytes(), (kFloatBuffer + kFloatTile * cols) * sizeof(float));
 }
 
-// One tile of outputs in f32, up to FloatRowsAtOnce rows. y: their first output. buffer: as above.
-void MultiplyFloats(const Product& product, size_t first_output, const float* x, size_t x_stride, size_t rows,
-                    float* y, float* buffer) {
-  switch (product.w.type) {
-    case TensorType::kF32:
-      return FloatTile<TensorType::kF32>(product, first_output, x, rows, x_stride, y, buffer);
-    case TensorType::kF16:
-      return FloatTile<TensorType::kF16>(product, first_output, x, rows, x_stride, y, buffer);
-    case TensorType::kBF16:
-      return FloatTile<TensorType::kBF16>(product, first_output, x, rows, x_stride, y, buffer);
-    default:
-      return DequantizedTile(product, first_output, x, rows, x_stride, y, buffer);
+// Whether BF16 weights are multiplied as such. If not, their activations have values of BF16 too, as floats.
+HWY_INLINE bool MultipliesBfloats() { return HWY_TARGET == HWY_AVX3_DL && HasBfloatProducts(); }
+
+// Of an activation that is rounded to BF16.
+size_t RoundedBytes() { return MultipliesBfloats() ? sizeof(uint16_t) : sizeof(float); }
+
+// out: [rows, cols] with out_stride numbers from row to row.
+void RoundRows(const float* x, size_t x_stride, size_t first, size_t count, size_t cols, uint8_t* out,
+               size_t out_stride) {
+  const hn::RebindToUnsigned<DFloat> du;
+  const hn::Rebind<uint16_t, DFloat> d16;
+  const size_t end = cols / kFloatLanes * kFloatLanes;
+  for (size_t r = first; r < first + count; ++r) {
+    const float* row = x + r * x_stride;
+    auto* bfloats = reinterpret_cast<uint16_t*>(out) + r * out_stride;
+    auto* floats = reinterpret_cast<float*>(out) + r * out_stride;
+    const bool as_bfloats = MultipliesBfloats();
+    for (size_t k = 0; k < end; k += kFloatLanes) {
+      const auto bits = hn::BitCast(du, hn::LoadU(DFloat(), row + k));
+      const auto last = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+      const auto high = hn::ShiftRight<16>(hn::Add(bits, hn::Add(last, hn::Set(du, 0x7fff))));
+      if (as_bfloats) {
+        hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<DFloat>(), high)), d16, bfloats + k);
+      } else {
+        hn::StoreU(hn::BitCast(DFloat(), hn::ShiftLeft<16>(high)), DFloat(), floats + k);
+      }
+    }
+    for (size_t k = end; k < cols; ++k) {
+      const uint16_t rounded = FloatToBfloat16(row[k]);
+      if (as_bfloats) {
+        bfloats[k] = rounded;
+      } else {
+        floats[k] = Bfloat16ToFloat(rounded);
+      }
+    }
   }
 }
 
-// Outputs [first, end), whole tiles, of all rows, in f32. buffer: as above.
-void MultiplyInFloats(const Product& product, size_t first, size_t end, const float* x, size_t x_stride,
+// One tile of outputs in floats, up to FloatRowsAtOnce rows. y: their first output. buffer: as above.
+void MultiplyFloats(const Product& product, size_t first_output, const FloatActivations& x, size_t first_row,
+                    size_t rows, float* y, float* buffer) {
+  const float* exact = x.exact + first_row * x.stride;
+  const size_t rounded_first = first_row * x.rounded_stride;
+  switch (product.w.type) {
+    case TensorType::kF32:
+      return FloatTile<InFloats<TensorType::kF32>>(product, first_output, exact, rows, x.stride, y, buffer);
+    case TensorType::kF16:
+      return FloatTile<InFloats<TensorType::kF16>>(product, first_output, exact, rows, x.stride, y, buffer);
+    case TensorType::kBF16:
+      if (x.rounded == nullptr) {
+        return FloatTile<InFloats<TensorType::kBF16>>(product, first_output, exact, rows, x.stride, y,
+                                                      buffer);
+      }
+#if HWY_TARGET == HWY_AVX3_DL
+      if (MultipliesBfloats()) {
+        return FloatTile<InBfloats>(product, first_output,
+                                    reinterpret_cast<const uint16_t*>(x.rounded) + rounded_first, rows,
+                                    x.rounded_stride, y, buffer);
+      }
+#endif
+      return FloatTile<InFloats<TensorType::kBF16>>(product, first_output,
+                                                    reinterpret_cast<const float*>(x.rounded) + rounded_first,
+                                                    rows, x.rounded_stride, y, buffer);
+    default:
+      return DequantizedTile(product, first_output, exact, rows, x.stride, y, buffer);
+  }
+}
+
+// Outputs [first, end), whole tiles, of all rows, in floats. buffer: as above.
+void MultiplyInFloats(const Product& product, size_t first, size_t end, const FloatActivations& x,
                       size_t rows, uint8_t* buffer) {
   const size_t at_once = FloatRowsAtOnce(product.w.cols);
   for (size_t r = 0; r < rows; r += at_once) {
     for (size_t o = first; o < end; o += kFloatTile) {
-      MultiplyFloats(product, o, x + r * x_stride, x_stride, HWY_MIN(at_once, rows - r),
-                     product.y + r * product.y_stride + o, reinterpret_cast<float*>(buffer));
+      MultiplyFloats(product, o, x, r, HWY_MIN(at_once, rows - r), product.y + r * product.y_stride + o,
+                     reinterpret_cast<float*>(buffer));
     }
   }
 }
@@ -77,6 +134,8 @@ HWY_AFTER_NAMESPACE();
 namespace throng::model {
 
 HWY_EXPORT(QuantizeRows);
+HWY_EXPORT(RoundedBytes);
+HWY_EXPORT(RoundRows);
 HWY_EXPORT(TileOutputs);
 HWY_EXPORT(WorkerBytes);
 HWY_EXPORT(MultiplyInFloats);
@@ -118,6 +177,17 @@ ActivationTile* ReserveTiles(size_t rows, size_t groups, std::vector<uint8_t>& b
   return tiles;
 }
 
+// Calls body(first, count) for all rows, on all threads if that pays.
+void ForRows(size_t rows, size_t cols, ThreadPool* pool, const std::function<void(size_t, size_t)>& body) {
+  constexpr size_t kElementsPerTask = 8 << 10;  // some microseconds
+  const size_t rows_per_task = std::max<size_t>(1, kElementsPerTask / cols);
+  if (!pool || rows <= rows_per_task) return body(0, rows);
+  pool->ParallelFor((rows + rows_per_task - 1) / rows_per_task, [&](size_t task, int) {
+    const size_t first = task * rows_per_task;
+    body(first, std::min(rows_per_task, rows - first));
+  });
+}
+
 // In scratch.workers, tiles come first.
 constexpr size_t kTileBuffers = 2;
 
@@ -135,19 +205,24 @@ std::vector<Term> Quantize(const float* x, size_t rows, size_t cols, size_t x_st
       tiles[i] = ReserveTiles(rows, out->groups, scratch.workers[i]);
     terms.push_back({out, tiles[i]});
   }
-  constexpr size_t kElementsPerTask = 8 << 10;  // some microseconds
-  const size_t rows_per_task = std::max<size_t>(1, kElementsPerTask / cols);
   const auto quantize = HWY_DYNAMIC_DISPATCH(QuantizeRows);
-  if (!pool || rows <= rows_per_task) {
-    quantize(x, x_stride, 0, rows, scratch.quantized, remainder, tiles);
-    return terms;
-  }
-  pool->ParallelFor((rows + rows_per_task - 1) / rows_per_task, [&](size_t task, int) {
-    const size_t first = task * rows_per_task;
-    const size_t count = std::min(rows_per_task, rows - first);
+  ForRows(rows, cols, pool, [&](size_t first, size_t count) {
     quantize(x, x_stride, first, count, scratch.quantized, remainder, tiles);
   });
   return terms;
+}
+
+// Rounds x to BF16.
+void Round(FloatActivations& x, size_t rows, size_t cols, MatMulScratch& scratch, ThreadPool* pool) {
+  const size_t bytes = HWY_DYNAMIC_DISPATCH(RoundedBytes)();
+  // A line more than a row, or rows of the usual sizes would share the sets of the cache.
+  x.rounded_stride = (cols * bytes / 64 + 2) * 64 / bytes;
+  uint8_t* out = Reserve(scratch.rounded, rows * x.rounded_stride * bytes);
+  const auto round = HWY_DYNAMIC_DISPATCH(RoundRows);
+  ForRows(rows, cols, pool, [&](size_t first, size_t count) {
+    round(x.exact, x.stride, first, count, cols, out, x.rounded_stride);
+  });
+  x.rounded = out;
 }
 
 MultiplyIntegersFn IntegersOf(TensorType type) {
@@ -215,6 +290,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   const auto outputs_of = [&](const Product& p) { return HWY_DYNAMIC_DISPATCH(TileOutputs)(as_integers(p)); };
   bool quantize = false;
   bool fine = false;
+  bool round = false;
   std::vector<size_t> ends;  // the end of each product, in tiles
   std::vector<MultiplyIntegersFn> integers;
   size_t tiles = 0;
@@ -223,6 +299,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
     const size_t outputs = outputs_of(product);
     quantize |= as_integers(product);
     fine |= as_integers(product) && product.fine;
+    round |= product.w.type == TensorType::kBF16 && !scratch.exact_activations;
     tiles += (product.w.rows + outputs - 1) / outputs;
     ends.push_back(tiles);
     integers.push_back(as_integers(product) ? IntegersOf(product.w.type) : nullptr);
@@ -232,6 +309,8 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   const size_t buffer_bytes = HWY_DYNAMIC_DISPATCH(WorkerBytes)(cols);
   std::vector<Term> terms;
   if (quantize) terms = Quantize(x, rows, cols, x_stride, fine, scratch, pool);
+  FloatActivations floats{x, x_stride, nullptr, 0};
+  if (round) Round(floats, rows, cols, scratch, pool);
   const auto in_floats = HWY_DYNAMIC_DISPATCH(MultiplyInFloats);
   const auto run = [&](size_t first, size_t count, int worker) {
     uint8_t* buffer = Reserve(scratch.workers[kTileBuffers + static_cast<size_t>(worker)], buffer_bytes);
@@ -248,7 +327,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
         const std::span<const Term> of_product(terms.data(), product.fine ? 2 : 1);
         integers[p](product, first_output, end_output, {of_product}, rows, buffer);
       } else {
-        in_floats(product, first_output, end_output, x, x_stride, rows, buffer);
+        in_floats(product, first_output, end_output, floats, rows, buffer);
       }
       ScaleOutputs(product, first_output, end_output, rows);
       tile = end;

@@ -1,9 +1,10 @@
 // Products of activations with weights in their GGUF blocks: y[r, o] = sum over k of x[r, k] * w[o, k].
 //
-// F32, F16 and BF16 weights are multiplied in f32. The others are multiplied as integers with activations
-// rounded to 8 bits in groups of 32 (scale = max |x| / 127), and added in f32 across groups; fine products
-// add the remainder of that rounding, rounded to 8 bits again. Each (row, output) pair has one order of
-// operations, which does not depend on the other rows, the other outputs, or the threads.
+// F32 and F16 weights are multiplied in f32, BF16 ones with activations rounded to BF16, as models in BF16
+// are trained, and added in f32. The others are multiplied as integers with activations rounded to 8 bits in
+// groups of 32 (scale = max |x| / 127), and added in f32 across groups; fine products add the remainder of
+// that rounding, rounded to 8 bits again. Each (row, output) pair has one order of operations, which does not
+// depend on the other rows, the other outputs, or the threads.
 #pragma once
 
 #include <cstddef>
@@ -67,7 +68,8 @@ struct QuantizedRows {
 
 // Buffers, kept from call to call.
 struct MatMulScratch {
-  bool exact_activations = false;  // multiplies quantised weights in f32 too
+  bool exact_activations = false;  // multiplies all weights in f32
+  std::vector<uint8_t> rounded;    // activations for BF16 weights
   QuantizedRows quantized;
   QuantizedRows remainder;  // what rounding to `quantized` left, for fine products
   std::vector<std::vector<uint8_t>> workers;
@@ -78,9 +80,9 @@ struct MatMulScratch {
 void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span<const Product> products,
             MatMulScratch& scratch, ThreadPool* pool);
 
-// The specification, in double precision; `quantize` rounds x as the integer kernels do for products that are
-// not fine.
-void MatMulReference(const float* x, size_t rows, size_t x_stride, bool quantize, const Product& product);
+// The specification, in double precision; `exact`: of exact activations, else of those that are rounded as
+// the weights' type says, for products that are not fine.
+void MatMulReference(const float* x, size_t rows, size_t x_stride, bool exact, const Product& product);
 
 // True for types that are multiplied as integers.
 bool IsQuantized(TensorType type);

@@ -2,19 +2,22 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/half.h"
 #include "model/matmul/block_formats.h"
 #include "model/matmul/matmul.h"
 
 namespace throng::model {
 
-void MatMulReference(const float* x, size_t rows, size_t x_stride, bool quantize, const Product& product) {
+void MatMulReference(const float* x, size_t rows, size_t x_stride, bool exact, const Product& product) {
   const size_t cols = product.w.cols;
   std::vector<double> rounded(rows * cols);
   for (size_t r = 0; r < rows; ++r) {
     const float* row = x + r * x_stride;
     for (size_t k = 0; k < cols; ++k) {
       double value = row[k];
-      if (quantize) {
+      if (!exact && product.w.type == TensorType::kBF16) {
+        value = Bfloat16ToFloat(FloatToBfloat16(row[k]));
+      } else if (!exact && IsQuantized(product.w.type)) {
         const size_t group = k / 32 * 32;
         float max = 0.0f;
         for (size_t i = group; i < group + 32; ++i) max = std::max(max, std::abs(row[i]));

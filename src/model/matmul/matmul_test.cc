@@ -48,7 +48,7 @@ TEST_P(MatMulTest, AgreesWithTheReference) {
         const size_t most = 20;
         const auto x = RandomRows(most * in, in);
         std::vector<float> expected(most * out);
-        MatMulReference(x.data(), most, in, IsQuantized(type), {c.w, expected.data(), out});
+        MatMulReference(x.data(), most, in, false, {c.w, expected.data(), out});
         for (const size_t rows : {size_t{1}, size_t{7}, most}) {
           const auto y = Multiply(c.w, x.data(), rows);
           for (size_t i = 0; i < y.size(); ++i) {
@@ -67,7 +67,7 @@ TEST_P(MatMulTest, FineProductsAreNearlyExact) {
     const Case c(type, out, in, 11);
     const auto x = RandomRows(rows * in, 12);
     std::vector<float> expected(rows * out);
-    MatMulReference(x.data(), rows, in, false, {c.w, expected.data(), out});
+    MatMulReference(x.data(), rows, in, true, {c.w, expected.data(), out});
     const auto error = [&](bool fine) {
       const auto y = Multiply(c.w, x.data(), rows, fine);
       double sum = 0;
@@ -92,6 +92,22 @@ TEST_P(MatMulTest, OddSizesOfFloatWeights) {
       MatMulReference(x.data(), 6, in, false, {c.w, expected.data(), 9});
       for (size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], expected[i], 1e-5);
     }
+  }
+}
+
+TEST_P(MatMulTest, ExactActivationsAreNotRounded) {
+  const size_t rows = 6, in = 172, out = 9;
+  for (const TensorType type : {TensorType::kBF16, TensorType::kQ4_0}) {
+    const size_t cols = type == TensorType::kBF16 ? in : 192;
+    const Case c(type, out, cols, 1);
+    const auto x = RandomRows(rows * cols, 2);
+    std::vector<float> y(rows * out), expected(rows * out);
+    MatMulScratch scratch;
+    scratch.exact_activations = true;
+    const Product product{c.w, y.data(), out};
+    MatMul(x.data(), rows, cols, cols, {&product, 1}, scratch, nullptr);
+    MatMulReference(x.data(), rows, cols, true, {c.w, expected.data(), out});
+    for (size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], expected[i], 1e-5) << TensorTypeName(type);
   }
 }
 
@@ -162,7 +178,7 @@ TEST_P(MatMulTest, OutputsAreTheSameBitsWhateverTheirNumber) {
 
 TEST_P(MatMulTest, FewRowsOnThreads) {
   const size_t in = 2048, out = 1000;
-  for (const TensorType type : {TensorType::kQ4_0, TensorType::kQ6_K, TensorType::kF16}) {
+  for (const TensorType type : {TensorType::kQ4_0, TensorType::kQ6_K, TensorType::kF16, TensorType::kBF16}) {
     const Case c(type, out, in, 7);
     const auto x = RandomRows(3 * in, 8);
     ThreadPool pool(3);
@@ -178,7 +194,7 @@ TEST_P(MatMulTest, FewRowsOnThreads) {
 }
 
 TEST_P(MatMulTest, ManyRowsThreadsAndProducts) {
-  for (const TensorType type : {TensorType::kQ8_0, TensorType::kQ6_K, TensorType::kF16}) {
+  for (const TensorType type : {TensorType::kQ8_0, TensorType::kQ6_K, TensorType::kF16, TensorType::kBF16}) {
     const size_t in = 512, rows = 300;
     const Case a(type, 70, in, 5), b(TensorType::kQ4_K, 39, in, 6);
     const auto x = RandomRows(rows * in, 7);
@@ -256,7 +272,7 @@ TEST_P(MatMulTest, ExtremesDoNotSaturate) {
     for (const float value : {3.0f, -3.0f}) {
       const std::vector<float> x(20 * in, value);
       std::vector<float> expected(out);
-      MatMulReference(x.data(), 1, in, true, {c.w, expected.data(), out});
+      MatMulReference(x.data(), 1, in, false, {c.w, expected.data(), out});
       float largest = 0;
       for (const float e : expected) largest = std::max(largest, std::abs(e));
       for (const size_t rows : {1, 2, 4, 20}) {
@@ -299,7 +315,7 @@ TEST_P(MatMulTest, AnyBytesAreBlocks) {
       Case c(type, out, in, 2);
       std::fill(c.blocks.begin(), c.blocks.end(), static_cast<uint8_t>(fill));
       std::vector<float> expected(most * out);
-      MatMulReference(x.data(), most, in, true, {c.w, expected.data(), out});
+      MatMulReference(x.data(), most, in, false, {c.w, expected.data(), out});
       const float largest = LargestWeight(c.w);
       const RepackedMatrix strips = Repack(c.w);
       for (const Matrix& w : {c.w, strips.View()}) {
@@ -351,7 +367,7 @@ TEST_P(MatMulTest, ScalesOfMatricesMultiplyWhatTheyGive) {
       for (float& value : expected) value *= scales[part];
       EXPECT_EQ(Multiply(scaled, x.data(), rows), expected);
       std::vector<float> reference(rows * 30);
-      MatMulReference(x.data(), rows, in, true, {scaled, reference.data(), 30});
+      MatMulReference(x.data(), rows, in, false, {scaled, reference.data(), 30});
       for (size_t i = 0; i < reference.size(); ++i) EXPECT_NEAR(reference[i], expected[i], 1e-3);
     }
   }
