@@ -119,7 +119,7 @@ HWY_INLINE void PrefetchLines(const uint8_t* ahead) {
   if (kFetchInTwoSteps) {
     for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
   } else {
-    for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 3);
+    for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
   }
 }
 
