@@ -137,22 +137,11 @@ HWY_INLINE Field LookUp(const uint8_t (&table)[16], const Field& codes) {
 // ahead of the strip's stream. Alone, the hardware does not follow it far enough.
 template <TensorType kType>
 HWY_INLINE void FetchLines(const StripBlocks<kType>& blocks, size_t first, size_t end) {
-  constexpr size_t kStripBytes = kStripRows * StripBlocks<kType>::kBytes;
-  if (kFetchInTwoSteps) {
-    // To the second level first, so that lines wait for the memory in its longer queue.
-    constexpr size_t kFar = 3072, kNear = 1024;
+  constexpr size_t kNear = 1024;
 #pragma GCC unroll 8
-    for (size_t line = first; line < end; ++line) {
-      __builtin_prefetch(blocks.words + kFar + 64 * line, 0, 2);
-      __builtin_prefetch(blocks.words + kNear + 64 * line, 0, 3);
-    }
-  } else {
-    // Beyond the scales of the next chunk, which are unpacked first.
-    constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 8192 : 2 * kStripBytes + 4096;
-#pragma GCC unroll 8
-    for (size_t line = first; line < end; ++line) {
-      __builtin_prefetch(blocks.words + kDistance + 64 * line, 0, 3);
-    }
+  for (size_t line = first; line < end; ++line) {
+    __builtin_prefetch(blocks.words + kFetchDistance + 64 * line, 0, 2);
+    __builtin_prefetch(blocks.words + kNear + 64 * line, 0, 3);
   }
 }
 

@@ -112,15 +112,12 @@ struct InBfloats {
 };
 #endif
 
-// Fetches kBytes from `ahead` on into the caches. Harmless beyond the end of a tensor. repack.h says why the
-// second level may do; the hardware brings lines from there to the first.
+// Fetches kBytes from `ahead` on into the second-level cache, from where the hardware brings them to the
+// first: there, rows of the usual sizes share few sets, and would push out those that are multiplied.
+// Harmless beyond the end of a tensor.
 template <size_t kBytes>
 HWY_INLINE void PrefetchLines(const uint8_t* ahead) {
-  if (kFetchInTwoSteps) {
-    for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
-  } else {
-    for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
-  }
+  for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
 }
 
 // sums[r, o, lane] += products of columns [0, end), whole vectors, of kRows rows and kFloatGroup outputs.

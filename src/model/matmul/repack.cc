@@ -47,7 +47,7 @@ bool HasStrips(const Matrix& rows) {
 
 }  // namespace
 
-const bool kFetchInTwoSteps = IsIntel();
+const size_t kFetchDistance = IsIntel() ? 3072 : 8192;
 
 void RepackedMatrix::Free::operator()(uint8_t* data) const { FreeHuge(data, bytes); }
 

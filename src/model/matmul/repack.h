@@ -55,9 +55,11 @@ constexpr size_t StripPlace(StripLayout layout, size_t offset) {
   return 2 + kScales + half * kHalf + place;
 }
 
-// How far ahead kernels fetch a strip, measured on both: Intel's cores wait for memory with at most 16 lines
-// of their first level and 48 of their second, so lines come through the second. AMD's gain by one long step.
-extern const bool kFetchInTwoSteps;
+// How many bytes ahead kernels fetch a strip into the second-level cache, measured on Intel's cores and
+// AMD's. From there lines come to the first level shortly before they are used: cores wait for memory with
+// few lines of the first level (Intel's 16, and 48 of the second), and what comes to it early pushes out what
+// is in use.
+extern const size_t kFetchDistance;
 
 // Returns memory for FreeHuge; throws std::bad_alloc.
 using AllocateFn = std::function<void*(size_t bytes)>;
