@@ -90,7 +90,7 @@ Digest DigestOfModel(const GgufFile& file, const Model& model) {
   }
   for (const TensorInfo& tensor : file.Tensors()) {
     hasher.Add(tensor.name).Add(tensor.type);
-    // Until 2026 they were multiplied with activations in f32.
+    // Earlier versions multiplied these with activations in f32.
     if (tensor.type == TensorType::kBF16) hasher.Add("activations in BF16");
     for (const uint64_t dim : tensor.dims) hasher.Add(dim);
     hasher.Bytes(tensor.data.data(), tensor.data.size());

@@ -16,8 +16,8 @@ struct RouterConfig {
     kSigmoid,          // of each score by itself
     kSoftmaxOfChosen,  // over the chosen; choices are by the scores themselves
   };
-  int num_experts;
-  int num_chosen;
+  int num_experts = 0;
+  int num_chosen = 0;
   Scoring scoring = Scoring::kSoftmax;
   bool normalised = false;  // the weights of the chosen are divided by their sum
   float scale = 1.0f;       // of the weights
