@@ -128,8 +128,8 @@ void AddLogits(CLI::App& app) {
   command
       ->add_option(
           "--activations", flags->activations,
-          "What quantised weights are multiplied with: f32, to compare with other implementations, or "
-          "int8, as generate and run do (fast)")
+          "What weights are multiplied with: f32, to compare with other implementations, or int8 (BF16 for "
+          "weights in BF16, f32 for F16 and F32), as generate and run do (fast)")
       ->check(CLI::IsMember({"f32", "int8"}))
       ->capture_default_str();
   command->footer("Example:\n  throng logits -m model.gguf --tokens tokens.txt -o logits.f32 --kv int8");

@@ -80,7 +80,7 @@ class Transformer {
 };
 
 struct LoadOptions {
-  // Multiply quantised weights with f32 activations instead of 8-bit ones, and round GELU as llama.cpp does:
+  // Multiply weights with f32 activations instead of rounded ones, and round GELU as llama.cpp does:
   // several times slower, for comparisons with its logits.
   bool exact_activations = false;
   // Copy the weights for speed (matmul/repack.h) before the first pass of a few tokens, instead of reading
